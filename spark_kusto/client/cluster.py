@@ -1,0 +1,351 @@
+"""The one interface to a cluster, embedded or remote, and the values that travel with it.
+
+Everything a task needs to read or write a part of the data is a small frozen value
+(:class:`ScanTask`, :class:`IngestPlan`, :class:`StagedFiles`) that pickles, so that a driver
+plans, executors work without opening a catalog, and the driver commits.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from types import TracebackType
+
+    from spark_kusto.client.result import Result
+    from spark_kusto.types import Column
+
+DEFAULT_TARGET_BYTES = 64 * 1024 * 1024
+"""Bytes of compressed data one scan task aims at."""
+
+ArrowShape = Literal["kusto", "spark"]
+ClusterT = TypeVar("ClusterT", bound="Cluster")
+WriteMode = Literal["transactional", "queued", "streaming"]
+
+
+@dataclass(frozen=True)
+class ScanTask:
+    """One part of a planned read: small, picklable, readable on any executor.
+
+    ``payload`` belongs to the cluster that planned the task (files and SQL for an embedded
+    cluster, a query or a staged blob for a remote one); :func:`spark_kusto.client.read_scan`
+    reads it. ``rows`` and ``bytes`` are estimates from the catalog, None where unknown.
+    """
+
+    address: str
+    database: str
+    columns: tuple[Column, ...]
+    payload: Any
+    shape: ArrowShape = "kusto"
+    rows: int | None = None
+    bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class ScanPlan:
+    """A read cut into tasks, all of one snapshot.
+
+    ``cursor`` is the commit sequence read (a decimal string, what ``cursor(database)`` gave at
+    that moment); pass it as ``snapshot`` to read the same data again.
+    ``exact`` says that ``rows`` counts the query's answer rather than estimating it.
+    """
+
+    tasks: tuple[ScanTask, ...]
+    columns: tuple[Column, ...]
+    cursor: str
+    rows: int | None = None
+    bytes: int | None = None
+    exact: bool = False
+
+
+@dataclass(frozen=True)
+class ScanStatistics:
+    """Size of a query's answer as the catalog estimates it (an upper bound, never run)."""
+
+    rows: int | None
+    bytes: int | None
+
+
+@dataclass(frozen=True)
+class IngestProperties:
+    """How to ingest, with the meaning of Kusto's ingestion properties.
+
+    tags: extent tags as full text (``drop-by:x``, ``ingest-by:y``, anything else).
+    ingest_if_not_exists: skip the ingestion if the table has an extent tagged
+        ``ingest-by:<value>`` for any of these values.
+    creation_time: creation time of the extents (retention and caching go by it).
+    mapping: an ingestion mapping as JSON text; mapping_name: the name of a stored one.
+    mapping_kind: csv, json, parquet, avro, orc, w3clogfile, azmonstream.
+    format: the data's format where it is not told by a file's ending.
+    ignore_first_record: skip the header line of csv-like data.
+    flush_immediately: queued data is not held back by the batching policy.
+    maximum_errors_allowed: records that may fail to convert before the ingestion does.
+    extend_schema: new columns of the source are added to the table's end.
+    recreate_schema: with overwrite, the table takes the source's schema.
+    """
+
+    tags: tuple[str, ...] = ()
+    ingest_if_not_exists: tuple[str, ...] = ()
+    creation_time: datetime | None = None
+    mapping: str | None = None
+    mapping_name: str | None = None
+    mapping_kind: str | None = None
+    format: str | None = None
+    ignore_first_record: bool = False
+    flush_immediately: bool = False
+    maximum_errors_allowed: int = 0
+    extend_schema: bool = False
+    recreate_schema: bool = False
+    policy_ingestion_time: bool = True
+
+
+@dataclass(frozen=True)
+class Replace:
+    """What an overwriting ingestion removes in the same commit as it adds.
+
+    all: every row of the table; tags: the extents that carry any of these tags;
+    predicate: the rows this KQL expression holds for (``Day == datetime(2024-01-01)``).
+    """
+
+    all: bool = False
+    tags: tuple[str, ...] = ()
+    predicate: str | None = None
+
+
+@dataclass(frozen=True)
+class IngestPlan:
+    """A begun ingestion: what executors need to stage data. Picklable.
+
+    ``columns`` are the table's columns in order; ``source`` the columns the data will bring
+    (matched by name, missing ones become null). ``payload`` belongs to the cluster.
+    """
+
+    address: str
+    database: str
+    table: str
+    operation_id: str
+    columns: tuple[Column, ...]
+    source: tuple[Column, ...]
+    properties: IngestProperties = field(default_factory=IngestProperties)
+    mode: WriteMode = "transactional"
+    replace: Replace | None = None
+    payload: Any = None
+
+
+@dataclass(frozen=True)
+class StagedFiles:
+    """What one task staged: the message a task returns to the driver. Picklable.
+
+    ``operation_id`` names the ingestion it was staged for: a streaming commit runs in a process
+    with a plan of its own, and commits what the messages name.
+    """
+
+    operation_id: str
+    rows: int
+    bytes: int
+    files: tuple[Any, ...] = ()
+
+
+@dataclass(frozen=True)
+class IngestResult:
+    """What an ingestion did.
+
+    status: ``committed``; ``queued`` (accepted, visible at the latest when the batching policy
+    is due); ``skipped`` (``ingest_if_not_exists`` matched); ``replayed`` (this writer's batch
+    had been committed before, nothing was added).
+    cursor: the commit sequence, a decimal string, or None where nothing was committed.
+    """
+
+    operation_id: str
+    status: Literal["committed", "queued", "skipped", "replayed"]
+    rows: int
+    bytes: int
+    extents: int
+    cursor: str | None
+    duration: timedelta
+    extent_ids: tuple[str, ...] = ()
+    errors: int = 0
+
+
+class Cluster(ABC):
+    """A Kusto cluster: get one with :func:`spark_kusto.connect`.
+
+    Safe to use from several threads. Close it, or use it as a context manager.
+    """
+
+    address: str
+    """The normalized address; ``connect(cluster.address)`` gives the same cluster."""
+
+    # -- asking ---------------------------------------------------------------------------
+
+    @abstractmethod
+    def query(
+        self,
+        database: str,
+        kql: str,
+        parameters: Mapping[str, object] | None = None,
+        properties: Mapping[str, object] | None = None,
+    ) -> Result:
+        """Run a KQL query.
+
+        parameters: values for ``declare query_parameters``, bound as values, never as text.
+        properties: client request properties (``notruncation``, ``servertimeout``,
+        ``truncationmaxrecords`` …), as ``set`` statements would give them.
+        Raises KqlSyntaxError, KqlSemanticError, and for what goes wrong while running the
+        errors of :mod:`spark_kusto.errors`.
+        """
+
+    @abstractmethod
+    def execute(
+        self,
+        database: str,
+        command: str,
+        properties: Mapping[str, object] | None = None,
+    ) -> Result:
+        """Run a management command (``.show tables``, ``.create table …``)."""
+
+    @abstractmethod
+    def explain(self, database: str, kql: str) -> str:
+        """The plan of a query as text: what is scanned, what is pruned, and the SQL."""
+
+    @abstractmethod
+    def schema(
+        self,
+        database: str,
+        kql: str,
+        parameters: Mapping[str, object] | None = None,
+    ) -> tuple[Column, ...]:
+        """The columns of a query's answer, without running it."""
+
+    @abstractmethod
+    def statistics(self, database: str, kql: str) -> ScanStatistics:
+        """Rows and bytes a query may give at most, from the catalog."""
+
+    @abstractmethod
+    def cursor(self, database: str) -> str:
+        """The database cursor: the last commit sequence, a decimal string."""
+
+    # -- reading in parallel --------------------------------------------------------------
+
+    @abstractmethod
+    def plan_scan(
+        self,
+        database: str,
+        kql: str,
+        *,
+        parallelism: int = 1,
+        target_bytes: int = DEFAULT_TARGET_BYTES,
+        snapshot: str | None = None,
+        after: str | None = None,
+        shape: ArrowShape = "kusto",
+        parameters: Mapping[str, object] | None = None,
+        properties: Mapping[str, object] | None = None,
+    ) -> ScanPlan:
+        """Cut a query into tasks that :func:`spark_kusto.client.read_scan` reads anywhere.
+
+        Queries of filters and projections over one table are packed by bytes into tasks of
+        about ``target_bytes`` (smaller, if that gives each of ``parallelism`` workers one);
+        all others are one task.
+        snapshot: read as of this cursor rather than now.
+        after: only rows committed after this cursor (a stream's micro-batch reads
+        ``after`` < cursor <= ``snapshot``).
+        shape: ``kusto`` gives the Arrow types of :mod:`spark_kusto.types`; ``spark`` exactly
+        those that Spark expects for the Spark types of the columns.
+        """
+
+    # -- ingesting ------------------------------------------------------------------------
+
+    @abstractmethod
+    def ingest(
+        self,
+        database: str,
+        table: str,
+        data: object,
+        *,
+        create: bool = False,
+        replace: Replace | None = None,
+        writer_id: str | None = None,
+        batch_id: int | None = None,
+        **properties: Any,
+    ) -> IngestResult:
+        """Ingest an Arrow table, reader or batches, a pandas DataFrame, or file paths.
+
+        Columns are matched by name. create: create the table if it does not exist.
+        ``properties`` are the fields of :class:`IngestProperties`.
+        """
+
+    @abstractmethod
+    def begin_ingest(
+        self,
+        database: str,
+        table: str,
+        columns: Sequence[Column],
+        *,
+        create: bool = False,
+        replace: Replace | None = None,
+        mode: WriteMode = "transactional",
+        properties: IngestProperties | None = None,
+        lease: timedelta | None = None,
+    ) -> IngestPlan:
+        """Begin an ingestion of data that has these columns; nothing is visible yet.
+
+        Raises a SchemaMismatch error with every mismatch at once. create: create the table
+        with ``columns`` at the commit's start if it does not exist.
+        """
+
+    @abstractmethod
+    def commit_ingest(
+        self,
+        plan: IngestPlan,
+        staged: Iterable[StagedFiles | None],
+        *,
+        writer_id: str | None = None,
+        batch_id: int | None = None,
+    ) -> IngestResult:
+        """Make everything staged visible in one commit.
+
+        writer_id and batch_id make it exactly-once: a batch at or below the writer's last
+        committed one on this table adds nothing and answers ``replayed``.
+        """
+
+    @abstractmethod
+    def abort_ingest(
+        self, plan: IngestPlan, staged: Iterable[StagedFiles | None] = ()
+    ) -> None:
+        """Drop what was staged; does nothing after a successful commit. Never raises for
+        files that are gone already."""
+
+    @abstractmethod
+    def wait_ingested(
+        self, operation_id: str, timeout: timedelta | None = None
+    ) -> IngestResult:
+        """Wait until a queued ingestion is visible, or raise the error it failed with."""
+
+    # -- the rest -------------------------------------------------------------------------
+
+    @abstractmethod
+    def maintain(self) -> Mapping[str, int]:
+        """Do all maintenance that is due (queue, merge, retention, sweep); counts of what
+        was done by name. A remote cluster maintains itself and answers an empty mapping."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Free connections and files. Closing twice is fine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.address!r})"
