@@ -313,16 +313,12 @@ class Cluster(ABC):
         """
 
     @abstractmethod
-    def abort_ingest(
-        self, plan: IngestPlan, staged: Iterable[StagedFiles | None] = ()
-    ) -> None:
+    def abort_ingest(self, plan: IngestPlan, staged: Iterable[StagedFiles | None] = ()) -> None:
         """Drop what was staged; does nothing after a successful commit. Never raises for
         files that are gone already."""
 
     @abstractmethod
-    def wait_ingested(
-        self, operation_id: str, timeout: timedelta | None = None
-    ) -> IngestResult:
+    def wait_ingested(self, operation_id: str, timeout: timedelta | None = None) -> IngestResult:
         """Wait until a queued ingestion is visible, or raise the error it failed with."""
 
     # -- the rest -------------------------------------------------------------------------
