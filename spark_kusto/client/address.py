@@ -43,6 +43,7 @@ _ALIAS = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](
 _SERVICE_HOST = re.compile(
     r"\.(?:kusto|kustodev|kustomfa|playfab|azuresynapse|data\.microsoft|fabric)\.", re.IGNORECASE
 )
+_CONNECTION_STRING = re.compile(r"^[A-Za-z ]+=|^https?:[^;]*;", re.IGNORECASE)
 _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
@@ -97,6 +98,11 @@ def parse_address(address: str | os.PathLike[str] | Address) -> Address:
     scheme = _SCHEME.match(text)
     if scheme is not None:
         return _with_scheme(text, scheme.group(1).lower())
+    if _CONNECTION_STRING.match(text):
+        raise OptionError(
+            "The cluster address looks like a connection string.",
+            remedy="Give the address alone (its 'Data Source'), and credentials by their own options.",
+        )
     head = text.partition("/")[0]
     if head != text and _SERVICE_HOST.search(head):
         raise OptionError(f"'{text}' lacks a scheme.", remedy=f"Write 'https://{text}', or './{text}' for a directory.")
@@ -106,11 +112,6 @@ def parse_address(address: str | os.PathLike[str] | Address) -> Address:
         raise OptionError(
             f"'{text}' looks like a Windows path, and embedded clusters are not supported on Windows yet.",
             remedy="Run under WSL, or serve the cluster over HTTP from Linux or macOS and give http://HOST:PORT.",
-        )
-    if "=" in text or ";" in text:
-        raise OptionError(
-            "The cluster address looks like a connection string.",
-            remedy="Give the address alone (its 'Data Source'), and credentials by their own options.",
         )
     if not _ALIAS.match(text):
         raise OptionError(

@@ -78,7 +78,7 @@ def test_relative_paths_become_absolute(tmp_path: Path, monkeypatch: pytest.Monk
         ("help.kusto.windows.net/Samples", "https://help.kusto.windows.net/Samples"),
         ("https://", "host"),
         ("https://h:99999999", "valid"),
-        ("https://h/?x=1", "query"),
+        ("https://host/?x=1", "query"),
         ("file://host/data", "host"),
         ("~no-such-user-here/x", "home directory"),
     ],
