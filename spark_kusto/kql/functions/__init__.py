@@ -1,0 +1,14 @@
+"""The registry's rows, by family. Each module registers its rows when it is imported."""
+
+from __future__ import annotations
+
+import importlib
+
+FAMILIES: tuple[str, ...] = ()
+"""Modules of this package that hold rows."""
+
+
+def load() -> None:
+    """Import every family."""
+    for family in FAMILIES:
+        importlib.import_module(f"{__name__}.{family}")

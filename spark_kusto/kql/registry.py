@@ -1,0 +1,782 @@
+"""The functions, aggregates and plugins of the language, one row each.
+
+Rows live by family in ``spark_kusto.kql.functions``; each module calls the registering functions
+below when it is imported, and :func:`load` imports them all. A row says what a function takes,
+what it gives, and how: a line of SQL, an emitter, or Python over Arrow batches.
+
+SQL templates
+    ``"length({0})"``: ``{0}``, ``{1}`` ... are the arguments' SQL, already cast to the parameter's
+    type and safe to put anywhere (parenthesised where needed); ``{args}`` is all of them, joined
+    by commas; ``{order}`` in aggregates is `` ORDER BY ...`` if the input is serialized, else
+    nothing. Literal braces are doubled. Every argument should stand once in a template (its
+    text may be long); use an emitter with :meth:`Emission.once` otherwise.
+Emitters
+    a function from :class:`Emission` to SQL text, for what depends on types or constants.
+SQL forms
+    values are in the storage form of ``types.table``: datetime TIMESTAMP, timespan BIGINT ticks,
+    guid UUID, dynamic VARCHAR with JSON text (JSON null is SQL NULL), decimal DECIMAL(38,18).
+    Strings are never NULL: where a row's SQL can give NULL for a string, say ``nulls="maybe"`` and
+    the writer wraps it in ``coalesce(..., '')``.
+Nulls
+    ``"propagate"`` (the default): the result is NULL if and only if an argument is; ``"maybe"``: it
+    may be NULL also otherwise (conversions); ``"never"``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from spark_kusto.errors import UnsupportedError
+from spark_kusto.types import Column, KustoType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from spark_kusto.kql.compiled import PythonFunction, PythonStage
+    from spark_kusto.kql.execution import Udf
+
+BOOL = KustoType.BOOL
+INT = KustoType.INT
+LONG = KustoType.LONG
+REAL = KustoType.REAL
+DECIMAL = KustoType.DECIMAL
+STRING = KustoType.STRING
+DATETIME = KustoType.DATETIME
+TIMESPAN = KustoType.TIMESPAN
+GUID = KustoType.GUID
+DYNAMIC = KustoType.DYNAMIC
+
+TypeSet = frozenset[KustoType]
+ANY: Final[TypeSet] = frozenset(KustoType)
+SCALAR: Final[TypeSet] = ANY - {DYNAMIC}
+INTEGER: Final[TypeSet] = frozenset({INT, LONG})
+NUMBER: Final[TypeSet] = frozenset({INT, LONG, REAL, DECIMAL})
+SUMMABLE: Final[TypeSet] = NUMBER | {TIMESPAN, DATETIME}
+ORDERABLE: Final[TypeSet] = SUMMABLE | {STRING, BOOL, GUID}
+
+
+class _NotConstant:
+    def __repr__(self) -> str:
+        return "NOT_CONSTANT"
+
+
+NOT_CONSTANT: Final = _NotConstant()
+"""Value of an argument that is not a constant known at binding."""
+
+
+# --- parameters ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """What may stand in one place of a call.
+
+    An argument whose type is in ``types`` is taken as it is. Otherwise the binder converts where
+    Kusto does: int -> long -> real, numbers -> decimal, dynamic -> anything, null -> anything.
+    """
+
+    types: TypeSet
+    name: str = ""
+    optional: bool = False
+    repeated: bool = False
+    constant: bool = False
+    default: Any = None
+
+    def __str__(self) -> str:
+        if self.types == ANY:
+            kind = "scalar"
+        elif self.types == NUMBER:
+            kind = "number"
+        elif self.types == INTEGER:
+            kind = "int or long"
+        else:
+            kind = " or ".join(t.value for t in KustoType if t in self.types)
+        text = f"{self.name}: {kind}" if self.name else kind
+        text = f"{text}, ..." if self.repeated else text
+        return f"[{text}]" if self.optional else text
+
+
+ParameterLike = KustoType | TypeSet | Parameter
+
+
+def parameter(kind: ParameterLike, name: str = "") -> Parameter:
+    """A parameter, named for the signature that error messages print."""
+    if isinstance(kind, Parameter):
+        return replace(kind, name=name) if name else kind
+    return Parameter(frozenset({kind}) if isinstance(kind, KustoType) else kind, name)
+
+
+def optional(kind: ParameterLike, default: Any = NOT_CONSTANT, name: str = "") -> Parameter:
+    """May be left out. With a default, the template always sees the argument; without one, the
+    emitter sees fewer arguments."""
+    return replace(parameter(kind, name), optional=True, default=default)
+
+
+def repeated(kind: ParameterLike, name: str = "") -> Parameter:
+    """The last parameter: any number of arguments from here on, none included."""
+    return replace(parameter(kind, name), repeated=True)
+
+
+def constant(kind: ParameterLike, name: str = "") -> Parameter:
+    """Must be known at binding: the emitter sees its Python value in ``Argument.value``."""
+    return replace(parameter(kind, name), constant=True)
+
+
+# --- what emitters see --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One argument of a call.
+
+    Attributes:
+        sql: its SQL.
+        type: its type, after conversion to the parameter's.
+        element: for dynamic: type of its array's items where known (datetime, timespan, guid, ...).
+        nullable: whether it can be NULL.
+        value: its value if it is a literal (datetime as naive UTC datetime, timespan as int ticks,
+            dynamic as parsed JSON), else NOT_CONSTANT.
+    """
+
+    sql: str
+    type: KustoType
+    element: KustoType | None = None
+    nullable: bool = True
+    value: Any = NOT_CONSTANT
+
+    @property
+    def is_constant(self) -> bool:
+        return self.value is not NOT_CONSTANT
+
+
+@dataclass(slots=True)
+class Emission:
+    """A call about to be written as SQL."""
+
+    name: str
+    arguments: tuple[Argument, ...]
+    returns: KustoType
+    order: str = ""
+    filter_position: bool = False
+    python: Callable[[str, tuple[KustoType, ...]], str] = field(default=lambda name, types: name)
+    fresh: Callable[[], str] = field(default=lambda: "x")
+
+    @property
+    def sql(self) -> tuple[str, ...]:
+        """SQL of the arguments."""
+        return tuple(argument.sql for argument in self.arguments)
+
+    @property
+    def types(self) -> tuple[KustoType, ...]:
+        """Types of the arguments."""
+        return tuple(argument.type for argument in self.arguments)
+
+    def udf(self, name: str, *arguments: str, types: Sequence[KustoType] | None = None) -> str:
+        """SQL of a call of a Python row (also a ``$``-named internal one) on these SQL arguments.
+
+        Types default to those of the row's first overload.
+        """
+        row = python_row(name)
+        kinds = tuple(types) if types is not None else row.udf_types(len(arguments))
+        texts = [
+            f"CAST({sql} AS VARCHAR)" if kind is GUID else sql
+            for sql, kind in zip(arguments, kinds, strict=True)
+        ]
+        call = f"{self.python(name, kinds)}({', '.join(texts)})"
+        return f"CAST({call} AS UUID)" if row.returns is GUID else call
+
+    def once(self, body: str, **bindings: str) -> str:
+        """SQL in which each binding is computed once: ``call.once("{x} + {x}", x=arg)``.
+
+        Simple texts (columns, literals) are put in directly; longer ones go through a
+        single-element list and a lambda.
+        """
+        direct: dict[str, str] = {}
+        names: list[str] = []
+        values: list[str] = []
+        for name, sql in bindings.items():
+            if len(sql) <= 48 and "(" not in sql:
+                direct[name] = sql
+            else:
+                alias = self.fresh()
+                names.append(alias)
+                values.append(sql)
+                direct[name] = alias
+        text = body.format(**direct)
+        for alias, sql in zip(reversed(names), reversed(values), strict=True):
+            text = f"list_transform([{sql}], lambda {alias}: {text})[1]"
+        return text
+
+
+Emitter = Callable[[Emission], str]
+Sql = str | Emitter
+ReturnType = KustoType | Callable[[tuple[KustoType, ...]], KustoType]
+
+
+def same(position: int = 0) -> Callable[[tuple[KustoType, ...]], KustoType]:
+    """Return type: that of the argument at this position."""
+    return lambda types: types[position]
+
+
+def promoted(position: int = 0) -> Callable[[tuple[KustoType, ...]], KustoType]:
+    """Return type: that of the argument at this position, int promoted to long."""
+
+    def of(types: tuple[KustoType, ...]) -> KustoType:
+        return LONG if types[position] is INT else types[position]
+
+    return of
+
+
+def widest(types: tuple[KustoType, ...]) -> KustoType:
+    """Return type: the widest number among the arguments, int promoted to long."""
+    if DECIMAL in types:
+        return DECIMAL
+    if REAL in types:
+        return REAL
+    return LONG if LONG in types or INT in types else types[0]
+
+
+# --- rows ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Overload:
+    """One signature of a function."""
+
+    parameters: tuple[Parameter, ...]
+    returns: ReturnType
+    sql: Sql
+    nulls: str | None = None
+
+    @property
+    def least(self) -> int:
+        """Fewest arguments."""
+        return sum(not (p.optional or p.repeated) for p in self.parameters)
+
+    @property
+    def most(self) -> int | None:
+        """Most arguments, or None if there is no limit."""
+        if self.parameters and self.parameters[-1].repeated:
+            return None
+        return len(self.parameters)
+
+
+def overload(
+    parameters: Sequence[ParameterLike], returns: ReturnType, sql: Sql, nulls: str | None = None
+) -> Overload:
+    """An overload, for rows with several."""
+    return Overload(tuple(parameter(p) for p in parameters), returns, sql, nulls)
+
+
+@dataclass(frozen=True)
+class Row:
+    """What every row has.
+
+    Attributes:
+        name: as Kusto's reference spells it.
+        aliases: older or undocumented names that people use.
+        column: name of the column that an unnamed call becomes: a pattern in which ``{0}`` is the
+            inferred name of the first argument (``"sum_{0}"``, ``"{0}"``, ``"count_"``); None for
+            ``Column1`` and the like.
+        difference: how it differs from Kusto's, for the support table; empty if it does not.
+    """
+
+    name: str
+    aliases: tuple[str, ...] = field(default=(), kw_only=True)
+    column: str | None = field(default=None, kw_only=True)
+    difference: str = field(default="", kw_only=True)
+
+
+@dataclass(frozen=True)
+class ScalarRow(Row):
+    """A scalar function written in SQL.
+
+    ``column_if_single`` uses ``column`` only when there is just one argument. ``stable`` is False for
+    functions like ``rand()`` whose calls must not be shared or folded. ``element`` tells the item type
+    of a dynamic result from the arguments' (type, element) pairs.
+    """
+
+    overloads: tuple[Overload, ...]
+    nulls: str = "propagate"
+    column_if_single: bool = False
+    stable: bool = True
+    fold: Callable[..., Any] | None = None
+    element: Callable[[Sequence[Argument]], KustoType | None] | None = None
+    serialized: bool = False
+
+    def signature(self) -> str:
+        """How to call it, for error messages."""
+        shapes = []
+        for shape in self.overloads:
+            returns = shape.returns.value if isinstance(shape.returns, KustoType) else "scalar"
+            shapes.append(f"{self.name}({', '.join(map(str, shape.parameters))}): {returns}")
+        return " or ".join(shapes)
+
+
+@dataclass(frozen=True)
+class PythonRow(ScalarRow):
+    """A scalar function written in Python; see :func:`python_scalar` and :func:`arrow_scalar`."""
+
+    function: Callable[..., Any] = field(default=lambda: None, compare=False)
+    vectorised: bool = False
+    calls_on_null: bool = False
+    lists: int = 0
+
+    @property
+    def returns(self) -> KustoType:
+        """The result's type."""
+        kind = self.overloads[0].returns
+        assert isinstance(kind, KustoType)
+        return kind
+
+    def udf_types(self, count: int) -> tuple[KustoType, ...]:
+        """Types of ``count`` arguments in the first overload."""
+        parameters = self.overloads[0].parameters
+        kinds = []
+        for position in range(count):
+            allowed = parameters[min(position, len(parameters) - 1)].types
+            kinds.append(next(t for t in KustoType if t in allowed))
+        return tuple(kinds)
+
+
+@dataclass(frozen=True)
+class AggregateRow(Row):
+    """An aggregate function.
+
+    ``by_order`` marks those whose answer depends on the order of rows: they get ``{order}``.
+    ``nulls`` says whether it can be NULL over rows: most give NULL over no non-null values.
+    ``empty`` is the SQL of its value over no rows where that is not NULL: ``summarize`` without
+    groups gives one row over an empty table.
+    """
+
+    overloads: tuple[Overload, ...]
+    nulls: str = "maybe"
+    element: Callable[[Sequence[Argument]], KustoType | None] | None = None
+
+    signature = ScalarRow.signature
+
+
+@dataclass(frozen=True)
+class SpecialRow(Row):
+    """A function that the binder itself must treat: its arguments are bound lazily, or its result's
+    shape depends on them (``case``, ``column_ifexists``, ``prev``, ``arg_max`` ...).
+
+    ``bind(binder, call, scope)`` returns a bound expression (see ``binder``).
+    """
+
+    bind: Callable[..., Any]
+    kind: str = "function"
+
+
+@dataclass(frozen=True)
+class RefusedRow(Row):
+    """Known, and refused by name."""
+
+    reason: str
+    kind: str = "function"
+
+
+# --- plugins and other tabular operators in Python ----------------------------------------------
+
+
+@dataclass(frozen=True)
+class PluginArgument:
+    """One argument of ``evaluate plugin(...)``.
+
+    Attributes:
+        kind: ``constant``, ``column``, ``table`` or ``star``. Expressions over columns are computed
+            by the binder into a further column of the input, and come as ``column``.
+        type: its scalar type; None for tables and stars.
+        value: for constants, in Python (timespan as int ticks of 100 ns, datetime as naive UTC
+            datetime, dynamic as parsed JSON).
+        column: for columns: its name in the input table.
+        is_plain: for columns: False if it is a computed expression.
+        table: for tables: position in the list of tables that ``run`` gets (from 1; 0 is the input).
+        columns: for tables: its columns.
+        name: for ``name=value`` arguments.
+    """
+
+    kind: str
+    type: KustoType | None = None
+    value: Any = None
+    column: str = ""
+    is_plain: bool = True
+    table: int = 0
+    columns: tuple[Column, ...] = ()
+    name: str | None = None
+
+
+@dataclass(frozen=True)
+class PluginCall:
+    """A call of a plugin: what its ``schema`` and ``run`` see. Picklable.
+
+    Attributes:
+        columns: the input's columns; those named ``$arg0`` ... are computed arguments.
+        arguments: the arguments.
+        schema: what the query declares after the call (``: (a:long, *)``), or None.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    arguments: tuple[PluginArgument, ...]
+    schema: tuple[Column, ...] | None = None
+
+    @property
+    def own_columns(self) -> tuple[Column, ...]:
+        """The input's columns without computed arguments."""
+        return tuple(c for c in self.columns if not c.name.startswith("$arg"))
+
+    def constants(self) -> list[Any]:
+        """Values of the constant arguments, in order."""
+        return [a.value for a in self.arguments if a.kind == "constant"]
+
+
+@dataclass(frozen=True)
+class PluginRow(Row):
+    """A plugin in Python over Arrow tables.
+
+    ``run(tables, call)`` gets the input table first, then tabular arguments; columns by their Kusto
+    names in storage form. It returns a table with the columns that ``schema(call)`` promised.
+    """
+
+    schema: Callable[[PluginCall], Sequence[Column]]
+    run: Callable[[list[pa.Table], PluginCall], pa.Table] = field(compare=False)
+    source: bool = False
+
+
+@dataclass(frozen=True)
+class OperatorRow(Row):
+    """A tabular operator in Python that the binder itself puts into plans (``scan``, ``reduce``,
+    graph operators): ``run(tables, arguments)``, where ``arguments`` is what its binder prepared."""
+
+    run: Callable[[list[pa.Table], Any], pa.Table] = field(compare=False)
+
+
+_SCALARS: dict[str, ScalarRow | SpecialRow | RefusedRow] = {}
+_AGGREGATES: dict[str, AggregateRow | SpecialRow | RefusedRow] = {}
+_PLUGINS: dict[str, PluginRow | SpecialRow | RefusedRow] = {}
+_OPERATORS: dict[str, OperatorRow] = {}
+_INTERNAL: dict[str, PythonRow] = {}
+
+
+def _add(table: dict[str, Any], row: Row) -> None:
+    for name in (row.name, *row.aliases):
+        if name in table:
+            raise AssertionError(f"{name} is registered twice")
+        table[name] = row
+
+
+def _overloads(
+    shapes: Sequence[ParameterLike] | Sequence[Overload], returns: ReturnType | None, sql: Sql
+) -> tuple[Overload, ...]:
+    if shapes and all(isinstance(shape, Overload) for shape in shapes):
+        return tuple(shapes)  # type: ignore[arg-type]
+    assert returns is not None
+    return (overload(shapes, returns, sql),)  # type: ignore[arg-type]
+
+
+def scalar(
+    name: str,
+    parameters: Sequence[ParameterLike] | Sequence[Overload],
+    returns: ReturnType | None = None,
+    sql: Sql = "",
+    *,
+    nulls: str = "propagate",
+    aliases: Iterable[str] = (),
+    column: str | None = None,
+    column_if_single: bool = False,
+    stable: bool = True,
+    fold: Callable[..., Any] | None = None,
+    element: Callable[[Sequence[Argument]], KustoType | None] | None = None,
+    difference: str = "",
+) -> None:
+    """Register a scalar function.
+
+    Args:
+        name: as Kusto's reference spells it.
+        parameters: types of the parameters, or a list of :func:`overload`.
+        returns: type of the result, or a function of the arguments' types (:func:`same`,
+            :func:`promoted`, :func:`widest`).
+        sql: template or emitter.
+        nulls: see the module's docstring.
+        aliases: other names for it.
+        column: see :class:`Row`; ``"{0}"`` for functions whose unnamed calls take the name of
+            their first argument (``bin``, ``tostring``).
+        fold: computes the result in Python from constant arguments' values (as in
+            ``Argument.value``); used where all are constants. The result in the same form.
+        element: see :class:`ScalarRow`.
+
+    Example:
+        ``scalar("strlen", [STRING], LONG, "length({0})")``
+    """
+    row = ScalarRow(
+        name,
+        _overloads(parameters, returns, sql),
+        nulls,
+        column_if_single,
+        stable,
+        fold,
+        element,
+        aliases=tuple(aliases),
+        column=column,
+        difference=difference,
+    )
+    _add(_SCALARS, row)
+
+
+def python_scalar(
+    name: str,
+    parameters: Sequence[ParameterLike],
+    returns: KustoType,
+    function: Callable[..., Any],
+    *,
+    calls_on_null: bool = False,
+    nulls: str = "maybe",
+    aliases: Iterable[str] = (),
+    column: str | None = None,
+    difference: str = "",
+    lists: int = 0,
+) -> None:
+    """Register a scalar function written in Python, called per value within Arrow batches.
+
+    The function takes and returns Python values by Kusto type: bool, int, float, Decimal, str,
+    naive UTC ``datetime``, **int ticks of 100 ns for timespan**, ``uuid.UUID``, parsed JSON for
+    dynamic. It may return None (which is ``''`` for strings); for dynamic it may return anything
+    JSON can hold, and datetime, Decimal, UUID and timedelta in it.
+
+    Args:
+        calls_on_null: call it with None for null arguments. Otherwise a null argument gives null
+            (or ``''``) without a call. Omitted optional arguments are passed as their default, or
+            not passed if they have none.
+        lists: how many leading parameters are given as Python lists of such values; for
+            functions that SQL calls over ``list(...)`` in aggregates.
+
+    Repeated argument values within a batch are computed once: functions must be pure.
+    A name starting with ``$`` is internal: only :meth:`Emission.udf` can call it.
+    """
+    _python(
+        name,
+        parameters,
+        returns,
+        function,
+        False,
+        calls_on_null,
+        nulls,
+        aliases,
+        column,
+        difference,
+        lists,
+    )
+
+
+def arrow_scalar(
+    name: str,
+    parameters: Sequence[ParameterLike],
+    returns: KustoType,
+    function: Callable[..., pa.Array],
+    *,
+    nulls: str = "maybe",
+    aliases: Iterable[str] = (),
+    column: str | None = None,
+    difference: str = "",
+    lists: int = 0,
+) -> None:
+    """Register a vectorised scalar function: Arrow arrays in, one Arrow array of that length out.
+
+    Arrays are in storage form (``timestamp[us]``, int64 ticks, JSON text as string,
+    decimal128(38, 18)), guid as text. All arguments are arrays, constants included; nulls stand
+    in them. The first ``lists`` parameters come as list arrays. A ``$`` name is internal.
+    """
+    _python(
+        name, parameters, returns, function, True, True, nulls, aliases, column, difference, lists
+    )
+
+
+def _python(
+    name: str,
+    parameters: Sequence[ParameterLike],
+    returns: KustoType,
+    function: Callable[..., Any],
+    vectorised: bool,
+    calls_on_null: bool,
+    nulls: str,
+    aliases: Iterable[str],
+    column: str | None,
+    difference: str,
+    lists: int,
+) -> None:
+    def emit(call: Emission) -> str:
+        return call.udf(name, *call.sql, types=call.types)
+
+    row = PythonRow(
+        name,
+        (overload(parameters, returns, emit),),
+        nulls,
+        aliases=tuple(aliases),
+        column=column,
+        difference=difference,
+        function=function,
+        vectorised=vectorised,
+        calls_on_null=calls_on_null,
+        lists=lists,
+    )
+    if name in _INTERNAL:
+        raise AssertionError(f"{name} is registered twice")
+    _INTERNAL[name] = row
+    if not name.startswith("$"):
+        _add(_SCALARS, row)
+
+
+def aggregate(
+    name: str,
+    parameters: Sequence[ParameterLike] | Sequence[Overload],
+    returns: ReturnType | None = None,
+    sql: Sql = "",
+    *,
+    column: str | None = None,
+    nulls: str = "maybe",
+    aliases: Iterable[str] = (),
+    element: Callable[[Sequence[Argument]], KustoType | None] | None = None,
+    difference: str = "",
+) -> None:
+    """Register an aggregate function; arguments as for :func:`scalar`.
+
+    ``column`` defaults to ``"<name>_{0}"``. Python-built aggregates write
+    ``lambda call: call.udf("$mine", f"list({call.sql[0]}{call.order})")`` over an internal row
+    with ``lists=1``.
+    """
+    row = AggregateRow(
+        name,
+        _overloads(parameters, returns, sql),
+        nulls,
+        element,
+        aliases=tuple(aliases),
+        column=column if column is not None else f"{name}_{{0}}",
+        difference=difference,
+    )
+    _add(_AGGREGATES, row)
+
+
+def special(
+    name: str,
+    bind: Callable[..., Any],
+    *,
+    kind: str = "function",
+    aliases: Iterable[str] = (),
+    column: str | None = None,
+    difference: str = "",
+) -> None:
+    """Register a function (``kind`` ``function``, ``aggregate`` or ``plugin``) that the binder treats."""
+    row = SpecialRow(name, bind, kind, aliases=tuple(aliases), column=column, difference=difference)
+    tables: dict[str, dict[str, Any]] = {
+        "function": _SCALARS,
+        "aggregate": _AGGREGATES,
+        "plugin": _PLUGINS,
+    }
+    _add(tables[kind], row)
+
+
+def plugin(
+    name: str,
+    schema: Callable[[PluginCall], Sequence[Column]],
+    run: Callable[[list[pa.Table], PluginCall], pa.Table],
+    *,
+    aliases: Iterable[str] = (),
+    source: bool = False,
+    difference: str = "",
+) -> None:
+    """Register a plugin of ``evaluate``.
+
+    Args:
+        schema: checks the call and gives the result's columns; raises KqlSemanticError.
+        run: computes; see :class:`PluginRow`. Import heavy libraries inside.
+        source: True if it takes no input table.
+    """
+    row = PluginRow(name, schema, run, source, aliases=tuple(aliases), difference=difference)
+    _add(_PLUGINS, row)
+
+
+def operator(
+    name: str, run: Callable[[list[pa.Table], Any], pa.Table], *, difference: str = ""
+) -> None:
+    """Register a tabular Python operator that the binder puts into plans."""
+    _add(_OPERATORS, OperatorRow(name, run, difference=difference))
+
+
+def refused(name: str, reason: str, *, kind: str = "function", aliases: Iterable[str] = ()) -> None:
+    """Register a name that is known and refused, with the reason as a sentence."""
+    row = RefusedRow(name, reason, kind, aliases=tuple(aliases))
+    tables: dict[str, dict[str, Any]] = {
+        "function": _SCALARS,
+        "aggregate": _AGGREGATES,
+        "plugin": _PLUGINS,
+    }
+    _add(tables[kind], row)
+
+
+# --- lookups ------------------------------------------------------------------------------------
+
+_loaded = False
+
+
+def load() -> None:
+    """Import every family, so that all rows are there."""
+    global _loaded
+    if not _loaded:
+        _loaded = True
+        functions = importlib.import_module("spark_kusto.kql.functions")
+        functions.load()
+
+
+def scalars() -> Mapping[str, ScalarRow | SpecialRow | RefusedRow]:
+    """Scalar functions by name, aliases included."""
+    load()
+    return _SCALARS
+
+
+def aggregates() -> Mapping[str, AggregateRow | SpecialRow | RefusedRow]:
+    """Aggregate functions by name, aliases included."""
+    load()
+    return _AGGREGATES
+
+
+def plugins() -> Mapping[str, PluginRow | SpecialRow | RefusedRow]:
+    """Plugins by name, aliases included."""
+    load()
+    return _PLUGINS
+
+
+def python_row(name: str) -> PythonRow:
+    """A Python function's row by its name, internal ones included."""
+    load()
+    return _INTERNAL[name]
+
+
+def operator_row(name: str) -> OperatorRow | PluginRow:
+    """A tabular Python operator or plugin by its name."""
+    load()
+    row: Row | None = _OPERATORS.get(name) or _PLUGINS.get(name)
+    if not isinstance(row, OperatorRow | PluginRow):
+        raise UnsupportedError(f"There is no Python operator '{name}'.", feature=name)
+    return row
+
+
+def udf(function: PythonFunction) -> Udf:
+    """What DuckDB needs to create this function; see ``execution.Udf``."""
+    from spark_kusto.kql import execution
+
+    return execution.udf(function)
+
+
+def run_stage(stage: PythonStage, tables: Sequence[pa.Table]) -> pa.Table:
+    """Run a Python stage on its inputs' Arrow results (columns by SQL name, storage form).
+
+    Returns:
+        A table with the stage's columns, by SQL name, in storage form.
+    """
+    from spark_kusto.kql import execution
+
+    return execution.run_stage(stage, tables)
