@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import importlib
 
-FAMILIES: tuple[str, ...] = ()
+FAMILIES: tuple[str, ...] = (
+    "encodings",
+    "formats",
+    "hashing",
+    "network",
+    "statistics",
+)
 """Modules of this package that hold rows."""
 
 

@@ -1,0 +1,85 @@
+"""Rows of texts that hold something else: base64, compressed bytes, CSV, XML, paths, versions."""
+
+from __future__ import annotations
+
+from spark_kusto.kql.algorithms import encodings, parsing
+from spark_kusto.kql.registry import (
+    ANY,
+    DECIMAL,
+    DYNAMIC,
+    GUID,
+    STRING,
+    optional,
+    python_scalar,
+    repeated,
+    scalar,
+)
+
+python_scalar(
+    "base64_decode_tostring",
+    [STRING],
+    STRING,
+    encodings.base64_decode_tostring,
+    aliases=("base64_decodestring",),
+)
+python_scalar(
+    "base64_decode_toarray",
+    [STRING],
+    DYNAMIC,
+    encodings.base64_decode_toarray,
+    aliases=("base64_decode_array",),
+)
+python_scalar("base64_decode_toguid", [STRING], GUID, encodings.base64_decode_toguid)
+python_scalar(
+    "base64_encode_tostring",
+    [STRING],
+    STRING,
+    encodings.base64_encode_tostring,
+    aliases=("base64_encodestring",),
+)
+python_scalar("base64_encode_fromarray", [DYNAMIC], STRING, encodings.base64_encode_fromarray)
+python_scalar("base64_encode_fromguid", [GUID], STRING, encodings.base64_encode_fromguid)
+
+for _name in (
+    "zlib_compress_to_base64_string",
+    "gzip_compress_to_base64_string",
+    "zlib_decompress_from_base64_string",
+    "gzip_decompress_from_base64_string",
+):
+    python_scalar(_name, [STRING], STRING, getattr(encodings, _name))
+
+python_scalar(
+    "unicode_codepoints_from_string",
+    [STRING],
+    DYNAMIC,
+    encodings.unicode_codepoints_from_string,
+    aliases=("to_utf8",),
+)
+python_scalar(
+    "unicode_codepoints_to_string",
+    [repeated(ANY, "codepoint")],
+    STRING,
+    encodings.unicode_codepoints_to_string,
+    aliases=("make_string",),
+    calls_on_null=True,
+)
+
+python_scalar("parse_csv", [STRING], DYNAMIC, parsing.parse_csv, aliases=("parsecsv",))
+python_scalar(
+    "parse_command_line",
+    [STRING, optional(STRING, "windows", "parser_type")],
+    DYNAMIC,
+    parsing.parse_command_line,
+)
+python_scalar("parse_path", [STRING], DYNAMIC, parsing.parse_path)
+python_scalar("parse_xml", [STRING], DYNAMIC, parsing.parse_xml)
+
+# Up to 32 digits before the point: more than DECIMAL(38, 18) holds, so its scale is 0 here.
+python_scalar("$parse_version", [STRING], STRING, parsing.parse_version)
+scalar(
+    "parse_version",
+    [STRING],
+    DECIMAL,
+    lambda call: f"TRY_CAST(nullif({call.udf('$parse_version', *call.sql)}, '') AS DECIMAL(38, 0))",
+    nulls="maybe",
+)
