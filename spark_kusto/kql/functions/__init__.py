@@ -5,6 +5,11 @@ from __future__ import annotations
 import importlib
 
 FAMILIES: tuple[str, ...] = (
+    "conversions",
+    "strings",
+    "maths",
+    "datetimes",
+    "dynamics",
     "encodings",
     "formats",
     "hashing",

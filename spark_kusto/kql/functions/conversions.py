@@ -1,0 +1,256 @@
+"""Conversions between scalar types: ``tostring``, ``tolong``, ``todatetime`` and their like."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from spark_kusto.kql.registry import (
+    ANY,
+    BOOL,
+    DATETIME,
+    DECIMAL,
+    DYNAMIC,
+    GUID,
+    INT,
+    LONG,
+    REAL,
+    STRING,
+    TIMESPAN,
+    Argument,
+    Emission,
+    parameter,
+    python_scalar,
+    scalar,
+)
+from spark_kusto.types import KustoType
+
+UNIX_EPOCH_TICKS = 621_355_968_000_000_000
+"""Ticks of 100 ns from year 1 to 1970."""
+
+TICKS_PER_SECOND = 10_000_000
+TICKS_PER_DAY = 86_400 * TICKS_PER_SECOND
+
+
+def unquoted(sql: str) -> str:
+    """SQL of the text in a dynamic value: strings without their quotes, all else as JSON text."""
+    return f"json_extract_string({sql}, '$')"
+
+
+def timespan_text(call: Emission, sql: str) -> str:
+    """SQL of ``[-][d.]hh:mm:ss[.fffffff]``."""
+    ticks = "abs({t})"
+    return call.once(
+        "CASE WHEN {t} < 0 THEN '-' ELSE '' END"
+        f" || CASE WHEN {ticks} >= {TICKS_PER_DAY} THEN ({ticks} // {TICKS_PER_DAY}) || '.' ELSE '' END"
+        f" || lpad(CAST({ticks} // 36000000000 % 24 AS VARCHAR), 2, '0')"
+        f" || ':' || lpad(CAST({ticks} // 600000000 % 60 AS VARCHAR), 2, '0')"
+        f" || ':' || lpad(CAST({ticks} // 10000000 % 60 AS VARCHAR), 2, '0')"
+        f" || CASE WHEN {{t}} % 10000000 = 0 THEN ''"
+        f" ELSE '.' || lpad(CAST({ticks} % 10000000 AS VARCHAR), 7, '0') END",
+        t=sql,
+    )
+
+
+def real_text(call: Emission, sql: str) -> str:
+    """SQL of a real's shortest text that reads back as the same value."""
+    return call.once(
+        "CASE WHEN isfinite({x}) THEN upper(CAST({x} AS VARCHAR))"
+        " WHEN isnan({x}) THEN 'NaN' WHEN {x} > 0 THEN 'Infinity' WHEN {x} < 0 THEN '-Infinity' END",
+        x=sql,
+    )
+
+
+def text_or_null(call: Emission, argument: Argument) -> str:
+    """SQL of what ``tostring`` gives, NULL where the value is null."""
+    kind, sql = argument.type, argument.sql
+    if kind is STRING:
+        return sql
+    if kind is DYNAMIC:
+        return unquoted(sql)
+    if kind is DATETIME:
+        return f"strftime({sql}, '%Y-%m-%dT%H:%M:%S.%f0Z')"
+    if kind is TIMESPAN:
+        return timespan_text(call, sql)
+    if kind is REAL:
+        return real_text(call, sql)
+    if kind is DECIMAL:
+        return f"rtrim(rtrim(CAST({sql} AS VARCHAR), '0'), '.')"
+    return f"CAST({sql} AS VARCHAR)"
+
+
+def text(call: Emission, argument: Argument) -> str:
+    """SQL of what ``tostring`` gives: null is the empty string."""
+    sql = text_or_null(call, argument)
+    return sql if argument.type is STRING or not argument.nullable else f"coalesce({sql}, '')"
+
+
+_INTEGER_TEXT = r"^\s*[+-]?([0-9]+|0[xX][0-9a-fA-F]+)\s*$"
+
+
+def _integer(target: str) -> Callable[[Emission], str]:
+    def emit(call: Emission) -> str:
+        argument = call.arguments[0]
+        kind, sql = argument.type, argument.sql
+        if kind in (INT, LONG):
+            return f"TRY_CAST({sql} AS {target})"
+        if kind is BOOL:
+            return f"CAST({sql} AS {target})"
+        if kind is REAL:
+            return f"TRY_CAST(trunc({sql}) AS {target})"
+        if kind is DECIMAL:
+            return f"TRY_CAST(trunc({sql}) AS {target})"
+        if kind is TIMESPAN:
+            return f"TRY_CAST({sql} AS {target})"
+        if kind is DATETIME:
+            return f"TRY_CAST(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS} AS {target})"
+        if kind is DYNAMIC:
+            return call.once(
+                f"CASE WHEN regexp_matches({{x}}, '{_INTEGER_TEXT}') THEN TRY_CAST({{x}} AS {target})"
+                f" WHEN {{x}} IN ('true', 'false') THEN CAST({{x}} = 'true' AS {target})"
+                f" ELSE TRY_CAST(trunc(TRY_CAST({{x}} AS DOUBLE)) AS {target}) END",
+                x=unquoted(sql),
+            )
+        if kind is STRING:
+            return call.once(
+                f"CASE WHEN regexp_matches({{x}}, '{_INTEGER_TEXT}') THEN TRY_CAST({{x}} AS {target}) END",
+                x=sql,
+            )
+        return f"CAST(NULL AS {target})"
+
+    return emit
+
+
+def _floating(call: Emission) -> str:
+    argument = call.arguments[0]
+    kind, sql = argument.type, argument.sql
+    if kind is DYNAMIC:
+        return call.once(
+            "CASE WHEN {x} IN ('true', 'false') THEN CAST({x} = 'true' AS DOUBLE)"
+            " ELSE TRY_CAST({x} AS DOUBLE) END",
+            x=unquoted(sql),
+        )
+    if kind is STRING:
+        return f"TRY_CAST({sql} AS DOUBLE)"
+    if kind is DATETIME:
+        return f"CAST(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS} AS DOUBLE)"
+    if kind is GUID:
+        return "CAST(NULL AS DOUBLE)"
+    return f"CAST({sql} AS DOUBLE)"
+
+
+def _decimal(call: Emission) -> str:
+    argument = call.arguments[0]
+    kind, sql = argument.type, argument.sql
+    if kind is DYNAMIC:
+        return f"TRY_CAST({unquoted(sql)} AS DECIMAL(38, 18))"
+    if kind is DATETIME:
+        return f"CAST(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS} AS DECIMAL(38, 18))"
+    if kind is GUID:
+        return "CAST(NULL AS DECIMAL(38, 18))"
+    if kind is REAL:
+        # The shortest text keeps 0.1 from becoming 0.1000000000000000055.
+        return f"TRY_CAST(CAST({sql} AS VARCHAR) AS DECIMAL(38, 18))"
+    return f"TRY_CAST({sql} AS DECIMAL(38, 18))"
+
+
+def _boolean(call: Emission) -> str:
+    argument = call.arguments[0]
+    kind, sql = argument.type, argument.sql
+    if kind is BOOL:
+        return sql
+    if kind in (INT, LONG, REAL, DECIMAL):
+        return f"({sql} <> 0)"
+    if kind in (STRING, DYNAMIC):
+        return call.once(
+            "CASE WHEN {x} = 'true' THEN true WHEN {x} = 'false' THEN false"
+            " WHEN TRY_CAST({x} AS DOUBLE) IS NOT NULL THEN TRY_CAST({x} AS DOUBLE) <> 0 END",
+            x=f"lower(trim({unquoted(sql) if kind is DYNAMIC else sql}))",
+        )
+    return "CAST(NULL AS BOOLEAN)"
+
+
+def _ticks_to_datetime(sql: str) -> str:
+    return f"TRY(make_timestamp(({sql} - {UNIX_EPOCH_TICKS}) // 10))"
+
+
+def _datetime(call: Emission) -> str:
+    argument = call.arguments[0]
+    kind, sql = argument.type, argument.sql
+    if kind is DATETIME:
+        return sql
+    if kind in (INT, LONG):
+        return _ticks_to_datetime(f"CAST({sql} AS BIGINT)")
+    if kind in (REAL, DECIMAL):
+        return _ticks_to_datetime(f"CAST(trunc({sql}) AS BIGINT)")
+    if kind in (STRING, DYNAMIC):
+        return call.once(
+            # A zone in the text is an offset to UTC; a text without one is UTC.
+            "coalesce(CASE WHEN regexp_matches({x}, '^\\d{{4}}-\\d\\d-\\d\\d') THEN"
+            " CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP) END, " + call.udf("$todatetime", "{x}") + ")",
+            x=unquoted(sql) if kind is DYNAMIC else sql,
+        )
+    return "CAST(NULL AS TIMESTAMP)"
+
+
+def _timespan(call: Emission) -> str:
+    argument = call.arguments[0]
+    kind, sql = argument.type, argument.sql
+    if kind is TIMESPAN:
+        return sql
+    if kind in (INT, LONG):
+        return f"CAST({sql} AS BIGINT)"
+    if kind in (REAL, DECIMAL):
+        return f"TRY_CAST(trunc({sql}) AS BIGINT)"
+    if kind is DATETIME:
+        return f"(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS})"
+    if kind in (STRING, DYNAMIC):
+        return call.udf("$totimespan", unquoted(sql) if kind is DYNAMIC else sql)
+    return "CAST(NULL AS BIGINT)"
+
+
+def _guid(call: Emission) -> str:
+    argument = call.arguments[0]
+    kind, sql = argument.type, argument.sql
+    if kind is GUID:
+        return sql
+    if kind in (STRING, DYNAMIC):
+        return f"TRY_CAST({unquoted(sql) if kind is DYNAMIC else sql} AS UUID)"
+    return "CAST(NULL AS UUID)"
+
+
+def _tostring(call: Emission) -> str:
+    return text(call, call.arguments[0])
+
+
+def _parse_datetime(value: str) -> Any:
+    from spark_kusto.types.text import parse_datetime
+
+    return parse_datetime(value)
+
+
+def _parse_timespan(value: str) -> int | None:
+    from spark_kusto.types.text import parse_timespan
+
+    return parse_timespan(value)
+
+
+python_scalar("$todatetime", [STRING], DATETIME, _parse_datetime)
+python_scalar("$totimespan", [STRING], TIMESPAN, _parse_timespan)
+
+
+def _conversion(
+    name: str, returns: KustoType, emit: Callable[[Emission], str], *aliases: str, nulls: str = "maybe"
+) -> None:
+    scalar(name, [parameter(ANY, "value")], returns, emit, nulls=nulls, aliases=aliases, column="{0}")
+
+
+_conversion("tostring", STRING, _tostring, nulls="never")
+_conversion("toint", INT, _integer("INTEGER"))
+_conversion("tolong", LONG, _integer("BIGINT"))
+_conversion("toreal", REAL, _floating, "todouble")
+_conversion("todecimal", DECIMAL, _decimal)
+_conversion("tobool", BOOL, _boolean, "toboolean")
+_conversion("todatetime", DATETIME, _datetime)
+_conversion("totimespan", TIMESPAN, _timespan, "totime")
+_conversion("toguid", GUID, _guid)

@@ -1,0 +1,425 @@
+"""Functions over text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from spark_kusto.kql.functions.conversions import text
+from spark_kusto.kql.registry import (
+    ANY,
+    BOOL,
+    DYNAMIC,
+    INTEGER,
+    LONG,
+    NOT_CONSTANT,
+    STRING,
+    Argument,
+    Emission,
+    constant,
+    optional,
+    overload,
+    parameter,
+    python_scalar,
+    repeated,
+    scalar,
+)
+
+TEXT = frozenset({STRING, DYNAMIC})
+
+
+def quoted(value: str) -> str:
+    """SQL literal of a text."""
+    return "'" + value.replace("'", "''") + "'"
+
+
+def _constant_or(argument: Argument, default: Any) -> Any:
+    return default if argument.value is NOT_CONSTANT else argument.value
+
+
+# --- lengths and cases ---------------------------------------------------------------------------
+
+
+def _length(function: str) -> Any:
+    return lambda call: f"{function}({text(call, call.arguments[0])})"
+
+
+scalar("strlen", [parameter(TEXT, "string")], LONG, _length("length"), column="strlen_{0}")
+scalar("string_size", [parameter(TEXT, "string")], LONG, _length("strlen"), column="string_size_{0}")
+scalar("toupper", [ANY], STRING, _length("upper"))
+scalar("tolower", [ANY], STRING, _length("lower"))
+scalar("reverse", [ANY], STRING, _length("reverse"))
+scalar(
+    "isascii",
+    [ANY],
+    BOOL,
+    lambda call: call.once("strlen({x}) = length({x})", x=text(call, call.arguments[0])),
+    nulls="never",
+)
+scalar("isutf8", [ANY], BOOL, "({0} IS NOT NULL OR true)", nulls="never")
+
+
+def _strcmp(call: Emission) -> str:
+    left, right = (text(call, argument) for argument in call.arguments)
+    return call.once(
+        "CAST(CASE WHEN {a} = {b} THEN 0 WHEN {a} < {b} THEN -1 ELSE 1 END AS BIGINT)", a=left, b=right
+    )
+
+
+scalar("strcmp", [ANY, ANY], LONG, _strcmp, nulls="never")
+
+
+# --- putting together ----------------------------------------------------------------------------
+
+
+def _strcat(call: Emission) -> str:
+    return f"concat({', '.join(text(call, argument) for argument in call.arguments)})"
+
+
+def _strcat_delim(call: Emission) -> str:
+    return f"concat_ws({', '.join(text(call, argument) for argument in call.arguments)})"
+
+
+def _strrep(call: Emission) -> str:
+    value = text(call, call.arguments[0])
+    count = f"CAST(greatest({call.sql[1]}, 0) AS INTEGER)"
+    if len(call.arguments) < 3:
+        return f"repeat({value}, {count})"
+    delimiter = text(call, call.arguments[2])
+    return f"array_to_string(list_resize(CAST([] AS VARCHAR[]), {count}, {value}), {delimiter})"
+
+
+scalar("strcat", [parameter(ANY), repeated(ANY, "arg")], STRING, _strcat, nulls="never")
+scalar(
+    "strcat_delim",
+    [parameter(ANY, "delimiter"), parameter(ANY), repeated(ANY, "arg")],
+    STRING,
+    _strcat_delim,
+    nulls="never",
+)
+scalar(
+    "strrep",
+    [parameter(ANY, "value"), parameter(LONG, "multiplier"), optional(ANY, name="delimiter")],
+    STRING,
+    _strrep,
+    nulls="maybe",
+)
+
+
+# --- taking apart --------------------------------------------------------------------------------
+
+
+def _substring(call: Emission) -> str:
+    source = text(call, call.arguments[0])
+    start = call.arguments[1].value
+    if isinstance(start, int):
+        # DuckDB counts from 1, and from the end where negative, as Kusto does.
+        first = str(start + 1) if start >= 0 else str(start)
+    else:
+        first = call.once("CASE WHEN {s} < 0 THEN {s} ELSE {s} + 1 END", s=call.sql[1])
+    if len(call.arguments) < 3:
+        return f"substring({source}, {first})"
+    return f"substring({source}, {first}, greatest({call.sql[2]}, 0))"
+
+
+scalar(
+    "substring",
+    [parameter(ANY, "source"), parameter(INTEGER, "start"), optional(INTEGER, name="length")],
+    STRING,
+    _substring,
+    nulls="maybe",
+)
+
+
+def _split(call: Emission) -> str:
+    source = text(call, call.arguments[0])
+    delimiter = call.arguments[1].value
+    parts = f"[{source}]" if delimiter == "" else f"string_split({source}, {call.sql[1]})"
+    if len(call.arguments) < 3:
+        return f"CAST(to_json({parts}) AS VARCHAR)"
+    return call.once(f"CAST(to_json(list_slice({parts}, {{i}} + 1, {{i}} + 1)) AS VARCHAR)", i=call.sql[2])
+
+
+scalar(
+    "split",
+    [parameter(ANY, "source"), parameter(STRING, "delimiter"), optional(INTEGER, name="index")],
+    DYNAMIC,
+    _split,
+    column="{0}",
+)
+
+
+def _trim(left: bool, right: bool) -> Any:
+    def emit(call: Emission) -> str:
+        pattern, source = call.sql
+        known = call.arguments[0].value
+        sql = source
+        if left:
+            anchored = quoted(f"^(?:{known})") if isinstance(known, str) else f"('^(?:' || {pattern} || ')')"
+            sql = f"regexp_replace({sql}, {anchored}, '')"
+        if right:
+            anchored = quoted(f"(?:{known})$") if isinstance(known, str) else f"('(?:' || {pattern} || ')$')"
+            sql = f"regexp_replace({sql}, {anchored}, '')"
+        return sql
+
+    return emit
+
+
+scalar("trim", [parameter(STRING, "regex"), parameter(STRING, "source")], STRING, _trim(True, True))
+scalar("trim_start", [parameter(STRING, "regex"), parameter(STRING, "source")], STRING, _trim(True, False))
+scalar("trim_end", [parameter(STRING, "regex"), parameter(STRING, "source")], STRING, _trim(False, True))
+
+
+# --- replacing -----------------------------------------------------------------------------------
+
+scalar(
+    "replace_string",
+    [parameter(STRING, "text"), parameter(STRING, "lookup"), parameter(STRING, "rewrite")],
+    STRING,
+    "replace({0}, {1}, {2})",
+)
+scalar(
+    "replace_regex",
+    [parameter(STRING, "source"), parameter(STRING, "lookup_regex"), parameter(STRING, "rewrite_pattern")],
+    STRING,
+    "regexp_replace({0}, {1}, {2}, 'g')",
+)
+scalar(
+    "replace",
+    [parameter(STRING, "regex"), parameter(STRING, "rewrite"), parameter(STRING, "source")],
+    STRING,
+    "regexp_replace({2}, {0}, {1}, 'g')",
+)
+
+
+def _replace_strings(source: str, lookups: Any, rewrites: Any) -> str:
+    if not isinstance(lookups, list):
+        return source
+    for position, lookup in enumerate(lookups):
+        if isinstance(rewrites, list):
+            rewrite = rewrites[position] if position < len(rewrites) else ""
+        else:
+            rewrite = rewrites
+        if lookup not in (None, ""):
+            source = source.replace(str(lookup), "" if rewrite is None else str(rewrite))
+    return source
+
+
+python_scalar(
+    "replace_strings",
+    [parameter(STRING, "text"), parameter(DYNAMIC, "lookups"), parameter(DYNAMIC, "rewrites")],
+    STRING,
+    _replace_strings,
+)
+
+
+# --- finding -------------------------------------------------------------------------------------
+
+
+def _find(source: str, match: str, start: int, length: int, occurrence: int) -> int | None:
+    if start < 0:
+        start = max(0, len(source) + start)
+    if length < -1 or occurrence == 0:
+        return None
+    end = len(source) if length == -1 else min(len(source), start + length)
+    if occurrence < 0:
+        return None
+    position = start - 1
+    for _ in range(occurrence):
+        position = source.find(match, position + 1, end)
+        if position < 0:
+            return -1
+    return position
+
+
+def _find_regex(source: str, match: str, start: int, length: int, occurrence: int) -> int | None:
+    if start < 0:
+        start = max(0, len(source) + start)
+    if length < -1 or occurrence <= 0:
+        return None
+    end = len(source) if length == -1 else min(len(source), start + length)
+    for found in re.compile(match).finditer(source, start, end):
+        occurrence -= 1
+        if occurrence == 0:
+            return found.start()
+    return -1
+
+
+python_scalar("$indexof", [STRING, STRING, LONG, LONG, LONG], LONG, _find)
+python_scalar("$indexof_regex", [STRING, STRING, LONG, LONG, LONG], LONG, _find_regex)
+
+
+def _indexof(call: Emission) -> str:
+    source, match = (text(call, argument) for argument in call.arguments[:2])
+    rest = [*call.sql[2:], "0", "-1", "1"][: max(0, len(call.sql) - 2)]
+    if not rest:
+        return f"CAST(strpos({source}, {match}) - 1 AS BIGINT)"
+    defaults = ["0", "-1", "1"]
+    numbers = [f"CAST({sql} AS BIGINT)" for sql in rest + defaults[len(rest) :]]
+    return call.udf("$indexof", source, match, *numbers)
+
+
+def _indexof_regex(call: Emission) -> str:
+    source, match = (text(call, argument) for argument in call.arguments[:2])
+    rest = list(call.sql[2:])
+    numbers = [f"CAST({sql} AS BIGINT)" for sql in rest + ["0", "-1", "1"][len(rest) :]]
+    return call.udf("$indexof_regex", source, match, *numbers)
+
+
+_WHERE = [
+    parameter(ANY, "source"),
+    parameter(ANY, "lookup"),
+    optional(INTEGER, name="start"),
+    optional(INTEGER, name="length"),
+    optional(INTEGER, name="occurrence"),
+]
+scalar("indexof", _WHERE, LONG, _indexof, nulls="maybe")
+scalar("indexof_regex", _WHERE, LONG, _indexof_regex, nulls="maybe")
+
+
+def _countof(source: str, search: str, kind: str) -> int:
+    if search == "":
+        return 0
+    if kind == "regex":
+        return sum(1 for _ in re.finditer(search, source))
+    count, position = 0, source.find(search)
+    while position >= 0:
+        count += 1
+        # Plain matches may overlap, those of a regex may not.
+        position = source.find(search, position + 1)
+    return count
+
+
+python_scalar(
+    "countof",
+    [parameter(STRING, "source"), parameter(STRING, "search"), optional(STRING, "normal", "kind")],
+    LONG,
+    _countof,
+    nulls="never",
+)
+
+
+def _has_any_index(source: Any, values: Any) -> int:
+    words = {word.lower() for word in re.findall(r"[^\W_]+", str(source))}
+    lowered = str(source).lower()
+    for position, value in enumerate(values if isinstance(values, list) else []):
+        wanted = str(value).lower()
+        if wanted in words or (
+            not wanted.isalnum() and re.search(rf"(?<![^\W_]){re.escape(wanted)}(?![^\W_])", lowered)
+        ):
+            return position
+    return -1
+
+
+python_scalar(
+    "has_any_index", [parameter(STRING, "source"), parameter(DYNAMIC, "values")], LONG, _has_any_index
+)
+
+scalar("regex_quote", [ANY], STRING, lambda call: f"regexp_escape({text(call, call.arguments[0])})")
+
+
+# --- regular expressions (RE2) -------------------------------------------------------------------
+
+
+def _extract_all_groups(regex: str, groups: Any, source: str) -> list[Any]:
+    pattern = re.compile(regex)
+    wanted: list[int] = (
+        [pattern.groupindex.get(group) or int(group) for group in groups]
+        if isinstance(groups, list)
+        else list(range(1, pattern.groups + 1))
+    )
+    found: list[Any] = []
+    for match in pattern.finditer(source):
+        texts = [match.group(group) or "" for group in wanted or [0]]
+        found.append(texts[0] if len(texts) == 1 else texts)
+    return found
+
+
+python_scalar("$extract_all", [STRING, DYNAMIC, STRING], DYNAMIC, _extract_all_groups, calls_on_null=True)
+
+
+def _groups(regex: Any) -> int | None:
+    if not isinstance(regex, str):
+        return None
+    try:
+        return re.compile(regex).groups
+    except re.error:
+        return None
+
+
+def _extract_all(call: Emission) -> str:
+    regex, source = call.sql[0], call.sql[-1]
+    if len(call.arguments) == 2 and _groups(call.arguments[0].value) in (0, 1):
+        group = _groups(call.arguments[0].value)
+        return f"CAST(to_json(regexp_extract_all({source}, {regex}, {group})) AS VARCHAR)"
+    groups = call.sql[1] if len(call.arguments) == 3 else "CAST(NULL AS VARCHAR)"
+    return call.udf("$extract_all", regex, groups, source)
+
+
+_REGEX = constant(STRING, "regex")
+scalar(
+    "extract_all",
+    [
+        overload([_REGEX, parameter(STRING, "source")], DYNAMIC, _extract_all),
+        overload([_REGEX, parameter(DYNAMIC, "groups"), parameter(STRING, "source")], DYNAMIC, _extract_all),
+    ],
+    aliases=["extractall"],
+    nulls="maybe",
+)
+
+
+def extract_sql(call: Emission) -> str:
+    """SQL of ``extract(regex, group, source)``: the text of a capture group, '' where none matches."""
+    regex, group, source = call.sql[:3]
+    number = call.arguments[1].value
+    if number is NOT_CONSTANT:
+        return call.udf("$extract", regex, f"CAST({group} AS BIGINT)", source)
+    return f"regexp_extract({source}, {regex}, {number})"
+
+
+def _extract(regex: str, group: int, source: str) -> str:
+    match = re.search(regex, source)
+    return "" if match is None or group > (match.re.groups or 0) else match.group(group) or ""
+
+
+python_scalar("$extract", [STRING, LONG, STRING], STRING, _extract)
+
+
+# --- emptiness -----------------------------------------------------------------------------------
+
+
+def _isempty(call: Emission) -> str:
+    argument = call.arguments[0]
+    if argument.type is STRING:
+        return f"({argument.sql} = '')"
+    if argument.type is DYNAMIC:
+        return f"(coalesce(json_extract_string({argument.sql}, '$'), '') = '')"
+    return f"({argument.sql} IS NULL)"
+
+
+def _isnotempty(call: Emission) -> str:
+    argument = call.arguments[0]
+    if argument.type is STRING:
+        return f"({argument.sql} <> '')"
+    if argument.type is DYNAMIC:
+        return f"(coalesce(json_extract_string({argument.sql}, '$'), '') <> '')"
+    return f"({argument.sql} IS NOT NULL)"
+
+
+scalar("isempty", [ANY], BOOL, _isempty, nulls="never")
+scalar("isnotempty", [ANY], BOOL, _isnotempty, nulls="never", aliases=["notempty"])
+scalar(
+    "isnull",
+    [ANY],
+    BOOL,
+    lambda call: "false" if call.types[0] is STRING else f"({call.sql[0]} IS NULL)",
+    nulls="never",
+)
+scalar(
+    "isnotnull",
+    [ANY],
+    BOOL,
+    lambda call: "true" if call.types[0] is STRING else f"({call.sql[0]} IS NOT NULL)",
+    nulls="never",
+    aliases=["notnull"],
+)
