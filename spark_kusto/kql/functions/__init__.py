@@ -10,6 +10,7 @@ FAMILIES: tuple[str, ...] = (
     "maths",
     "datetimes",
     "dynamics",
+    "aggregates",
     "encodings",
     "formats",
     "hashing",
