@@ -5,13 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
 from uuid import UUID
 
-from spark_kusto.kql.syntax.base import Expression, Hint, Node, Operator
-
-if TYPE_CHECKING:
-    from spark_kusto.kql.syntax.statements import Statement
+from spark_kusto.kql.syntax.base import Expression, Hint, Node, Operator, Statement
 
 LiteralValue = bool | int | float | Decimal | str | datetime | UUID | None
 """Python value of a scalar literal; see `Literal`."""
@@ -51,6 +47,19 @@ class Literal(Expression):
 
 
 @dataclass(frozen=True, slots=True)
+class InvalidLiteral(Expression):
+    """A literal whose form is right and whose content is not, such as `datetime(2020-13-45)`.
+
+    Kusto's grammar takes anything between the parentheses, so this is a fault for binding to
+    report; `reason` says what is wrong with `text`.
+    """
+
+    type: str
+    text: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DynamicArray(Node):
     """`[a, b, ...]` inside `dynamic(...)`."""
 
@@ -64,7 +73,7 @@ class DynamicObject(Node):
     entries: tuple[tuple[str, DynamicElement], ...]
 
 
-DynamicElement = Literal | DynamicArray | DynamicObject
+DynamicElement = Literal | InvalidLiteral | DynamicArray | DynamicObject
 
 
 @dataclass(frozen=True, slots=True)

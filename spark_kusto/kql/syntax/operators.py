@@ -355,11 +355,12 @@ class Partition(Operator):
     """`partition [hint.strategy=...] by column (subquery)`, or `{ query }`.
 
     `subquery` is a `SubPipe` for `( ... )`; for `{ ... }` a whole query expression that can use
-    the column as a value.
+    the column as a value. `scope` is what `in` gives, where written.
     """
 
     by: Expression
     subquery: Expression
+    scope: Expression | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,9 @@ class ExternalData(Operator):
 class InlineExternalTable(Operator):
     """`inline_external_table (a:long) kind=storage dataformat=csv (uris) with (...)`.
 
-    `partitions` are the declarations of `partition by (...)` as expressions, `path_format` those
-    of `pathformat = (...)`.
+    `partitions` are the declarations of `partition by (...)`, each with its expression as
+    `default`; `path_format` are the elements of `pathformat = (...)`. Without `columns` they are
+    inferred (`kind=delta`).
     """
 
     columns: tuple[ColumnDeclaration, ...]
@@ -126,6 +127,6 @@ class MacroExpand(Operator):
     """
 
     entity_group: Expression
-    alias: Name
+    alias: Name | None
     statements: tuple[Statement, ...]
     kind: str | None = None

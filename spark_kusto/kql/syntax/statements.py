@@ -11,6 +11,7 @@ from spark_kusto.kql.syntax.expressions import (
     Literal,
     Name,
 )
+from spark_kusto.kql.syntax.operators import Property
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,10 @@ class Alias(Statement):
 
 @dataclass(frozen=True, slots=True)
 class RestrictAccess(Statement):
-    """`restrict access to (T, database("d").*, V*)`."""
+    """`restrict access to (T, database("d").*, V*) [with (...)]`."""
 
     entities: tuple[Expression, ...]
+    properties: tuple[Property, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
