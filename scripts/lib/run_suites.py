@@ -1,0 +1,161 @@
+"""Runs pytest over the suites of ``tests/``, each in a process of its own, and sums up like one pytest run.
+
+A suite is a folder of ``tests/``. Suites that start a Spark or servers of their own run in one process; the others
+are spread over two. A suite that fails, or in which nothing was collected, fails the whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from xml.etree import ElementTree
+
+# Suites whose tests share something big, a JVM or a server, that two processes would start twice.
+ALONE = ("spark", "staging", "examples")
+OTHER_ZONE = "Asia/Tokyo"
+MINUTES = 45  # what a suite may take before it is taken to hang
+NOTHING_COLLECTED = 5  # pytest's exit status
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One pytest process: what it runs and under which environment."""
+
+    name: str
+    paths: tuple[Path, ...]
+    parallel: bool
+    marker: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a suite; ``problem`` is empty when all went well."""
+
+    suite: Suite
+    seconds: float
+    passed: int = 0
+    failed: int = 0
+    errors: int = 0
+    skipped: int = 0
+    problem: str = ""
+
+
+def discover(tests: Path) -> list[Suite]:
+    """Every suite there is, quick ones first, and the round trips once more under another time zone."""
+    folders = [folder for folder in sorted(tests.iterdir()) if any(folder.rglob("test_*.py"))]
+    suites = [Suite(folder.name, (folder,), parallel=not folder.name.startswith(ALONE)) for folder in folders]
+    suites.sort(key=lambda suite: (not suite.parallel, suite.name.startswith("spark"), suite.name))
+    zone = {"TZ": OTHER_ZONE}
+    for name, wanted in (("tokyo", True), ("tokyo-spark", False)):
+        # Only the files that mark round trips are handed over, so that the rest isn't imported for nothing.
+        files = tuple(
+            file
+            for suite in suites
+            if suite.parallel is wanted
+            for file in sorted(suite.paths[0].rglob("test_*.py"))
+            if "mark.roundtrip" in file.read_text(encoding="utf-8")
+        )
+        if files:
+            suites.append(Suite(name, files, parallel=wanted, marker="roundtrip", environment=zone))
+    return suites
+
+
+def run(suite: Suite, reports: Path, extra: Sequence[str]) -> Outcome:
+    """Runs one suite, its output going straight to the terminal."""
+    report = reports / f"{suite.name}.xml"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
+    command += ["-n", "2"] if suite.parallel and "-x" not in extra else []
+    command += ["-m", suite.marker] if suite.marker else []
+    command += [*extra, *(os.path.relpath(path) for path in suite.paths)]
+    under = "".join(f"{name}={value} " for name, value in suite.environment.items())
+    print(f"\n==> {suite.name}: {under}pytest {' '.join(command[3:])}", flush=True)
+    started = time.monotonic()
+    try:
+        done = subprocess.run(
+            command, env={**os.environ, **suite.environment}, stdin=subprocess.DEVNULL, timeout=MINUTES * 60
+        )
+    except subprocess.TimeoutExpired:
+        return Outcome(suite, time.monotonic() - started, problem=f"not done after {MINUTES} minutes")
+    seconds = time.monotonic() - started
+    if not report.exists():
+        return Outcome(suite, seconds, problem=f"pytest ended with {done.returncode} and no report")
+    counts = [tests.attrib for tests in ElementTree.parse(report).getroot().iter("testsuite")]
+    total, failed, errors, skipped = (
+        sum(int(count.get(kind, 0)) for count in counts)
+        for kind in ("tests", "failures", "errors", "skipped")
+    )
+    problem = ""
+    if done.returncode == NOTHING_COLLECTED:
+        problem = "nothing was collected"
+    elif done.returncode != 0:
+        problem = f"pytest ended with {done.returncode}"
+    return Outcome(suite, seconds, total - failed - errors - skipped, failed, errors, skipped, problem)
+
+
+def line(outcome: Outcome) -> str:
+    counts = [
+        f"{count} {kind}"
+        for kind in ("failed", "errors", "passed", "skipped")
+        if (count := getattr(outcome, kind)) or kind == "passed"
+    ]
+    what = ", ".join(counts) + (f" ({outcome.problem})" if outcome.problem else "")
+    verdict = "FAIL" if outcome.problem else "ok"
+    return f"  {verdict:<4} {outcome.suite.name:<14} {outcome.seconds:7.1f} s   {what}"
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="scripts/test", description="Run the test suites.")
+    parser.add_argument("suites", nargs="*", help="folders of tests/, or tokyo; all of them by default")
+    parser.add_argument("--list", action="store_true", help="name the suites and end")
+    own, extra = _split(arguments)
+    options = parser.parse_args(own)
+
+    root = Path.cwd()
+    available = {suite.name: suite for suite in discover(root / "tests")}
+    if options.list:
+        print("\n".join(available))
+        return 0
+    if unknown := [name for name in options.suites if name not in available]:
+        parser.error(f"no suite {', '.join(unknown)}; there are {', '.join(available)}")
+    chosen = [available[name] for name in options.suites] if options.suites else list(available.values())
+    if not chosen:
+        print("error: there is no suite with tests in it", file=sys.stderr)
+        return 1
+
+    reports = root / ".pytest_cache" / "suites"
+    reports.mkdir(parents=True, exist_ok=True)
+    started = time.monotonic()
+    outcomes = [run(suite, reports, extra) for suite in chosen]
+    seconds = time.monotonic() - started
+
+    print("\nSuites")
+    for outcome in outcomes:
+        print(line(outcome))
+    totals = {
+        kind: sum(getattr(o, kind) for o in outcomes) for kind in ("failed", "passed", "skipped", "errors")
+    }
+    parts = [f"{count} {kind}" for kind, count in totals.items() if count]
+    summary = f" {', '.join(parts) or 'nothing ran'} in {seconds:.2f}s "
+    print(f"\n{summary:=^100}")
+    return 1 if any(outcome.problem for outcome in outcomes) else 0
+
+
+def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What stands before and after ``--``."""
+    given = list(arguments)
+    if "--" not in given:
+        return given, []
+    at = given.index("--")
+    return given[:at], given[at + 1 :]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
