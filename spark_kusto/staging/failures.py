@@ -11,7 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
@@ -84,7 +84,7 @@ class Attempt:
 
     step: str
     address: ContainerAddress
-    sas: str | None = None
+    sas: str | None = field(default=None, repr=False)
     needs: str = ""
     access: str = "SAS"
 
@@ -112,6 +112,12 @@ def _explain(attempt: Attempt, status: int | None, code: str) -> tuple[str, str 
         )
     if code in ("ConditionNotMet", "TargetConditionNotMet"):
         return "the blob was replaced meanwhile", "Run the read again.", True
+    if code == "InvalidRange":
+        return (
+            "the blob is shorter than what was staged",
+            "Something else changed it; run the job again.",
+            True,
+        )
     if code in ("BlobAlreadyExists", "BlobImmutableDueToPolicy", "LeaseIdMissing", "SnapshotsPresent"):
         return f"the service refused ({code})", None, True
     if status in (401, 403):

@@ -53,9 +53,9 @@ def _client_settings(block_size: int) -> dict[str, Any]:
         "max_block_size": block_size,
         "max_single_get_size": block_size,
         "max_chunk_get_size": block_size,
-        "connection_data_block_size": 256 * 1024,
-        "connection_timeout": 20,
-        "read_timeout": 120,
+        "transport": require("spark_kusto.staging.transport", "stage data in blobs").LeanTransport(
+            connection_data_block_size=256 * 1024, connection_timeout=20, read_timeout=120
+        ),
         "user_agent": "spark-kusto",
     }
 

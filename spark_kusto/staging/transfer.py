@@ -85,7 +85,7 @@ class Channel:
     client: ContainerClient
     address: ContainerAddress
     settings: TransferSettings
-    sas: str | None = None
+    sas: str | None = field(default=None, repr=False)
     access: str = "SAS"
 
     def close(self) -> None:
@@ -214,8 +214,15 @@ class Channel:
 
     # -- down -------------------------------------------------------------------------------------
 
-    def fetch(self, name: str, offset: int, length: int, etag: str | None) -> tuple[bytes, Any]:
-        """One range of a blob, whole or not at all, and the blob's properties."""
+    def fetch(self, name: str, offset: int, length: int | None, etag: str | None) -> tuple[bytes, Any]:
+        """One range of a blob, whole or not at all, and the blob's properties.
+
+        Args:
+            name: the blob's full name.
+            offset: of the first byte.
+            length: of the range, which may reach beyond the end; None for a blob that should be empty.
+            etag: the version that is wanted, or None for any.
+        """
         blob = self.client.get_blob_client(name)
         conditions: dict[str, Any] = {}
         if etag is not None:
@@ -223,10 +230,12 @@ class Channel:
             conditions = {"etag": etag, "match_condition": core.MatchConditions.IfNotModified}
 
         def get() -> tuple[bytes, Any]:
-            downloader = blob.download_blob(offset, length, max_concurrency=1, **conditions)
-            data = downloader.readall()
-            total = downloader.properties.size
-            expected = max(0, min(length, total - offset))
+            # An empty blob has no range that could be asked for.
+            span = (None, None) if length is None else (offset, length)
+            downloader = blob.download_blob(*span, max_concurrency=1, **conditions)
+            data = b"".join(downloader.chunks())  # one piece: not copied
+            total = _whole_size(downloader.properties)
+            expected = max(0, min(total - offset if length is None else length, total - offset))
             if len(data) != expected:
                 raise StagingError(
                     f"Could not download blob '{name}' in container '{self.address.url}': "
@@ -252,8 +261,8 @@ class Channel:
             if held is None:
                 self._check(
                     blob,
-                    properties.size == blob.length,
-                    f"it has {properties.size} bytes and {blob.length} were staged",
+                    _whole_size(properties) == blob.length,
+                    f"it has {_whole_size(properties)} bytes and {blob.length} were staged",
                 )
                 sha256 = sha256 or (properties.metadata or {}).get(SHA256)
             else:
@@ -270,7 +279,10 @@ class Channel:
     def _ranges(self, blob: StagedBlob, etag: str | None) -> Iterator[tuple[bytes, Any]]:
         """All ranges of a blob in order, several under way at once, all of one version."""
         size = self.settings.block_size
-        offsets = iter(range(0, max(1, blob.length), size))
+        if blob.length == 0:
+            yield self.fetch(blob.name, 0, None, etag)
+            return
+        offsets = iter(range(0, blob.length, size))
         if etag is None or blob.length <= size:
             first = self.fetch(blob.name, next(offsets), size, etag)
             etag = first[1].etag
@@ -311,6 +323,12 @@ class Channel:
                 partial.unlink()
             raise
         return target
+
+
+def _whole_size(properties: Any) -> int:
+    """A blob's length from the answer to a request for a range of it (whose own size is the range's)."""
+    _, _, total = str(properties.content_range or "").rpartition("/")
+    return int(total) if total.isdigit() else int(properties.size)
 
 
 def _marked(metadata: dict[str, str], sha256: str) -> dict[str, str]:
@@ -439,10 +457,10 @@ class BlobReader(io.RawIOBase):
         return memoryview(self._held)[inside : inside + wanted]
 
     def _same(self, properties: Any, data: bytes) -> None:
-        if properties.size != self._blob.length or not data:
+        if _whole_size(properties) != self._blob.length or not data:
             raise StagingError(
                 f"Could not download blob '{self._blob.name}' in container '{self._channel.address.url}': "
-                f"it has {properties.size} bytes and {self._blob.length} were staged."
+                f"it has {_whole_size(properties)} bytes and {self._blob.length} were staged."
             )
 
     def close(self) -> None:
