@@ -1,0 +1,184 @@
+"""The Python half of the optimizer rule: what of a plan over a scan goes into the query.
+
+The rule (``KustoPushDown.java``) calls :meth:`Planner.apply` from the optimizer with a request as
+JSON, and gets JSON back, or None where the scan is better left as it is. The planner binds queries
+and reads the catalog; it never runs anything.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from spark_kusto.errors import KustoError
+from spark_kusto.spark.options import PARALLELISM_KEY, PUSHDOWN_KEY, SourceOptions, source_options
+from spark_kusto.spark.pushdown import Pushdown, SourceColumn, push
+from spark_kusto.spark.query_text import appendable
+
+if TYPE_CHECKING:
+    from spark_kusto.client import Cluster
+    from spark_kusto.types import Column
+
+log = logging.getLogger("spark_kusto.spark")
+
+_REMEMBERED_SECONDS = 30.0
+"""How long the columns of a query on a remote cluster are taken for known."""
+_PLANS = 64
+
+
+class Planner:
+    """Answers the optimizer rule of one session; safe to call from several threads.
+
+    Args:
+        parallelism: tasks a read should be cut into, the session's default parallelism.
+    """
+
+    def __init__(self, parallelism: int) -> None:
+        self._parallelism = parallelism
+        self._lock = threading.Lock()
+        self._clusters: dict[str, Cluster] = {}
+        self._columns: dict[str, tuple[float, tuple[Column, ...]]] = {}
+        self._snapshots: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+
+    def apply(self, text: str) -> str | None:
+        """One request, one answer; None for a limit or aggregate that cannot be pushed."""
+        try:
+            answer = self._answer(json.loads(text))
+        except KustoError as error:
+            # The scan fails with the same words when it runs; the optimizer is no place for them.
+            log.info("nothing is pushed down: %s", error)
+            return None
+        except Exception:
+            log.exception("nothing is pushed down, because the planner failed")
+            return None
+        return None if answer is None else json.dumps(answer)
+
+    def _answer(self, request: Mapping[str, Any]) -> dict[str, Any] | None:
+        options = source_options(request["options"])
+        cluster = self._cluster(options)
+        limited = request.get("limit") is not None or request.get("aggregate") is not None
+        if not options.push_down:
+            if limited:
+                return None
+            request = {**request, "filters": [{**f, "e": {"f": ""}} for f in request["filters"]]}
+            request["needed"] = list(range(len(request["columns"])))
+        found = push(request, _columns(request, self._schema(cluster, options)))
+        if found is None:
+            return None
+        tail = found.pushdown.kql()
+        rows, size = self._size(cluster, options, found.pushdown, tail, request, found.columns)
+        extra = {PARALLELISM_KEY: str(self._parallelism), PUSHDOWN_KEY: found.pushdown.to_json()}
+        if options.snapshot is None:
+            extra["snapshot"] = self._snapshot(cluster, options, request["plan"])
+        aggregation = found.pushdown.aggregation
+        query = " ".join((appendable(options.query) + " " + tail).split())
+        return {
+            "columns": list(found.columns),
+            "exact": list(found.exact),
+            "options": extra,
+            "results": None if aggregation is None else list(aggregation.results),
+            "description": f"{options.connection.database} | {query}",
+            "rows": rows,
+            "bytes": size,
+        }
+
+    def _cluster(self, options: SourceOptions) -> Cluster:
+        key = json.dumps([options.connection.cluster, sorted(options.connection.settings.items())])
+        with self._lock:
+            found = self._clusters.get(key)
+            if found is None:
+                found = self._clusters[key] = options.connection.open()
+            return found
+
+    def _schema(self, cluster: Cluster, options: SourceOptions) -> tuple[Column, ...]:
+        from spark_kusto.spark.reading import base_query
+
+        query = base_query(options)
+        if not cluster.address.startswith("http"):
+            return cluster.schema(options.connection.database, query, options.parameters)
+        key = json.dumps([cluster.address, options.connection.database, query, dict(options.parameters)])
+        known = self._columns.get(key)
+        if known is not None and time.monotonic() - known[0] < _REMEMBERED_SECONDS:
+            return known[1]
+        columns = cluster.schema(options.connection.database, query, options.parameters)
+        self._columns[key] = (time.monotonic(), columns)
+        return columns
+
+    def _snapshot(self, cluster: Cluster, options: SourceOptions, plan: str) -> str:
+        # All scans of one plan read one commit of a database.
+        key = (plan, options.connection.cluster, options.connection.database)
+        with self._lock:
+            known = self._snapshots.get(key)
+        if known is None:
+            known = cluster.cursor(options.connection.database)
+            with self._lock:
+                known = self._snapshots.setdefault(key, known)
+                while len(self._snapshots) > _PLANS:
+                    self._snapshots.popitem(last=False)
+        return known
+
+    def _size(
+        self,
+        cluster: Cluster,
+        options: SourceOptions,
+        pushdown: Pushdown,
+        tail: str,
+        request: Mapping[str, Any],
+        kept: tuple[int, ...],
+    ) -> tuple[int | None, int | None]:
+        """Rows the scan gives at most, and what they weigh as Spark's rows."""
+        from spark_kusto.spark.reading import base_query
+
+        query = appendable(base_query(options)) + ("\n" + tail if tail else "")
+        try:
+            rows = cluster.statistics(options.connection.database, query).rows
+        except KustoError as error:
+            log.debug("no statistics of %s: %s", query, error)
+            return None, None
+        if rows is None:
+            return None, None
+        if pushdown.limit is not None:
+            rows = min(rows, pushdown.limit)
+        types = [request["columns"][i][1] for i in kept]
+        return rows, rows * (8 + sum(_WIDTHS.get(spark, 40) for spark in types)) if types else rows * 40
+
+
+_WIDTHS = {
+    "boolean": 1,
+    "int": 4,
+    "bigint": 8,
+    "double": 8,
+    "timestamp": 8,
+    "string": 20,
+    "decimal(38,18)": 16,
+}
+
+
+def _columns(request: Mapping[str, Any], schema: tuple[Column, ...]) -> list[SourceColumn]:
+    exact = {column.name: column for column in schema}
+    folded = {column.name.lower(): column for column in schema}
+    found: list[SourceColumn] = []
+    for name, spark in request["columns"]:
+        column = exact.get(name) or folded.get(name.lower())
+        if column is None:
+            raise KustoError(f"The query has no column '{name}'.")
+        found.append(SourceColumn(column.name, column.type, spark))
+    return found
+
+
+class PlannerProxy:
+    """The planner as the ``java.util.function.Function`` that the rule calls (through py4j)."""
+
+    def __init__(self, planner: Planner) -> None:
+        self._planner = planner
+
+    def apply(self, text: str) -> str | None:
+        return self._planner.apply(text)
+
+    class Java:
+        implements = ("java.util.function.Function",)

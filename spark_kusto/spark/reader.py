@@ -1,0 +1,177 @@
+"""Batch reads: the driver plans tasks over one snapshot, executors stream record batches."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql.datasource import DataSourceReader, InputPartition
+
+from spark_kusto.errors import KustoError
+from spark_kusto.spark.options import SourceOptions
+from spark_kusto.spark.pushdown import PushedQuery, Total
+from spark_kusto.spark.query_text import quoted_name
+from spark_kusto.spark.reading import Field, Shaper, base_query, fields_of, project
+from spark_kusto.spark.shipping import shipped
+from spark_kusto.types import Column, KustoType
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql.types import StructType
+
+    from spark_kusto.client import Cluster, ScanPlan, ScanTask
+
+log = logging.getLogger("spark_kusto.spark")
+
+_ATTEMPTS = 4
+
+
+class KustoPartition(InputPartition):
+    """One task of a read, with what makes its batches Spark's."""
+
+    def __init__(self, task: ScanTask, fields: tuple[Field, ...], totals: dict[str, Total]) -> None:
+        super().__init__(None)
+        self.task = task
+        self.fields = fields
+        self.totals = totals
+
+
+class KustoReader(DataSourceReader):
+    """Reads a query; ``pushFilters`` is Spark's own, because accepted filters leak between plans."""
+
+    def __init__(self, options: SourceOptions, schema: StructType) -> None:
+        self._options = options
+        self._wanted = fields_of(schema)
+
+    def __reduce__(self) -> Any:
+        # Executors only read partitions: no options, and so no credentials, travel in the reader.
+        bare = KustoReader.__new__(KustoReader)
+        return shipped(bare)
+
+    def pruneColumns(self, requiredSchema: StructType) -> StructType:
+        """Column pruning as apache/spark PR 50472 proposes it, for engines that call it."""
+        if len(requiredSchema.fields):
+            self._wanted = fields_of(requiredSchema)
+            return requiredSchema
+        raise KustoError("At least one column must be read.")
+
+    def partitions(self) -> Sequence[InputPartition]:
+        """The tasks; runs no query where the cluster can plan without."""
+        with self._options.connection.open() as cluster:
+            return plan_partitions(cluster, self._options, self._wanted)
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        """The batches of one task."""
+        return read_partition(partition)
+
+
+def plan_partitions(
+    cluster: Cluster,
+    options: SourceOptions,
+    wanted: Sequence[tuple[str, str, bool]],
+    *,
+    after: str | None = None,
+    snapshot: str | None = None,
+) -> list[InputPartition]:
+    """The tasks of a read, or of a stream's micro-batch where ``after`` and ``snapshot`` bound it."""
+    database = options.connection.database
+    query = base_query(options)
+    pushed = PushedQuery() if options.pushed is None else PushedQuery.from_json(options.pushed)
+    columns = cluster.schema(database, query, options.parameters)
+    if pushed.results is None:
+        projection = project(columns, wanted, projected=False)
+        query += (f"\n{pushed.kql}" if pushed.kql else "") + projection.kql
+        fields = projection.fields
+    else:
+        query += f"\n{pushed.kql}"
+        made = {c.name: c.type for c in cluster.schema(database, query, options.parameters)}
+        fields = tuple(
+            Field(name, spark, nullable, name, made.get(name, KustoType.LONG))
+            for name, spark, nullable in wanted
+        )
+    plans = _plans(cluster, options, query, after=after, snapshot=snapshot or options.snapshot)
+    totals = dict(pushed.totals)
+    tasks: list[InputPartition] = [
+        KustoPartition(task, fields, totals) for plan in plans for task in plan.tasks
+    ]
+    log.info(
+        "read of %s: %s tasks, about %s rows and %s bytes, cursor %s: %s",
+        database,
+        len(tasks),
+        sum(plan.rows or 0 for plan in plans),
+        sum(plan.bytes or 0 for plan in plans),
+        plans[0].cursor,
+        " ".join(query.split()),
+    )
+    return tasks
+
+
+def _plans(
+    cluster: Cluster, options: SourceOptions, query: str, *, after: str | None, snapshot: str | None
+) -> list[ScanPlan]:
+    parallelism = options.partitions or options.parallelism or os.cpu_count() or 1
+
+    def plan(text: str, at: str | None) -> ScanPlan:
+        return cluster.plan_scan(
+            options.connection.database,
+            text,
+            parallelism=parallelism,
+            target_bytes=options.partition_bytes,
+            snapshot=at,
+            after=after,
+            shape="spark",
+            parameters=dict(options.parameters),
+            properties=dict(options.properties),
+        )
+
+    if options.partition_column is None or options.partitions is None:
+        return [plan(query, snapshot)]
+    count = options.partitions
+    # A null's hash may be null: the first part takes those.
+    part = f"hash({quoted_name(options.partition_column)}, {count})"
+    cut = f"{query}\n| where {part} == 0 or isnull({part})"
+    plans = [plan(cut, snapshot)]
+    at = snapshot or plans[0].cursor
+    plans += [plan(f"{query}\n| where {part} == {i}", at) for i in range(1, count)]
+    return plans
+
+
+def read_partition(partition: InputPartition) -> Iterator[pa.RecordBatch]:
+    """The batches of one task, in Spark's shape; tries again when a transient failure comes first."""
+    if not isinstance(partition, KustoPartition):
+        return
+    from spark_kusto.client import read_scan
+
+    shaper = Shaper(partition.fields, partition.totals)
+    for attempt in range(_ATTEMPTS):
+        started = False
+        try:
+            for batch in read_scan(partition.task):
+                started = True
+                if batch.num_rows:
+                    yield shaper.shape(batch)
+            return
+        except KustoError as error:
+            if started or error.permanent or attempt == _ATTEMPTS - 1:
+                raise
+            time.sleep(0.2 * 4**attempt)
+
+
+def columns_wanted(columns: Sequence[Column], names: Sequence[str]) -> list[Column]:
+    """The columns of these names, in their order.
+
+    Raises:
+        EntityNotFoundError: a name is not among them; the nearest is offered.
+    """
+    found = project(columns, [(name, _any_type(columns, name), True) for name in names], projected=False)
+    by_name = {column.name: column for column in columns}
+    return [replace(by_name[field.source]) for field in found.fields]
+
+
+def _any_type(columns: Sequence[Column], name: str) -> str:
+    folded = name.lower()
+    return next((c.type.spark for c in columns if c.name.lower() == folded), "string")

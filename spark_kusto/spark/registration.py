@@ -1,0 +1,154 @@
+"""``register(spark)``: what needs a session, above all transparent push-down."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import sys
+import warnings
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spark_kusto.errors import UnsupportedError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+log = logging.getLogger("spark_kusto.spark")
+
+SOURCE_NAMES = (
+    "kusto",
+    "com.microsoft.kusto.spark.datasource",
+    "com.microsoft.kusto.spark.datasink.kustosinkprovider",
+)
+"""Names of the source in lower case: its own, and those of the official connector's snippets."""
+
+_RULE = "KustoPushDown"
+_warned = False
+# The rule in the JVM calls these; they live as long as the process.
+_proxies: list[Any] = []
+
+
+def register(spark: SparkSession) -> None:
+    """Make a session ready: the source under the official names too, and push-down by itself.
+
+    After it, columns, filters, limits and aggregates of DataFrames and SQL over ``kusto`` are computed
+    in the cluster where that gives Spark's answer. Calling it again does nothing. Where the optimizer
+    cannot be reached (Spark Connect), one warning says so, and everything else works.
+
+    Args:
+        spark: a classic or Connect session of PySpark 4.0 or newer.
+
+    Raises:
+        UnsupportedError: PySpark is older than 4.0, or the workers' Python lacks this package.
+    """
+    from spark_kusto.spark.datasource import OfficialSinkName, OfficialSourceName
+
+    _check_workers(spark)
+    for source in (OfficialSourceName, OfficialSinkName):
+        spark.dataSource.register(source)
+    install_push_down(spark)
+
+
+def install_push_down(spark: SparkSession) -> bool:
+    """Append the optimizer rule to a session once; False, and one warning, where that is impossible."""
+    jsession = getattr(spark, "_jsparkSession", None)
+    if jsession is None:
+        _warn(
+            "Push-down by itself needs a classic session; on Spark Connect give columns with .schema(...),"
+            " and filters and aggregates in kustoQuery or the option kustoFilter."
+        )
+        return False
+    try:
+        _install(spark, jsession)
+    except Exception as error:  # noqa: BLE001 - whatever a platform forbids, reads work without the rule
+        _warn(f"Push-down by itself could not be installed, reads work without it: {error}")
+        return False
+    if spark.conf.get("spark.sql.python.filterPushdown.enabled", "false") == "true":
+        log.warning(
+            "spark.sql.python.filterPushdown.enabled is true: Spark 4.1 to 4.3 then share pushed filters of"
+            " other Python sources between uses of one DataFrame. 'kusto' does not use it."
+        )
+    return True
+
+
+def _install(spark: SparkSession, jsession: Any) -> None:
+    from pyspark.java_gateway import ensure_callback_server_started
+
+    from spark_kusto.spark.catalyst.planner import Planner, PlannerProxy
+
+    experimental = jsession.experimental()
+    jvm: Any = spark._jvm
+    gateway: Any = spark.sparkContext._gateway
+    rules = jvm.java.util.ArrayList()
+    present = experimental.extraOptimizations()
+    for i in range(present.size()):
+        if present.apply(i).getClass().getName() == _RULE:
+            return
+        rules.add(present.apply(i))
+    ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
+    compiler = jvm.org.codehaus.janino.SimpleCompiler()
+    compiler.setParentClassLoader(jvm.Thread.currentThread().getContextClassLoader())
+    compiler.cook(files("spark_kusto.spark.catalyst").joinpath("KustoPushDown.java").read_text())
+    rule_class = compiler.getClassLoader().loadClass(_RULE)
+    proxy = PlannerProxy(Planner(spark.sparkContext.defaultParallelism))
+    names = gateway.new_array(jvm.String, len(SOURCE_NAMES))
+    for i, name in enumerate(SOURCE_NAMES):
+        names[i] = name
+    # A list, since py4j puts no Python object into an array.
+    arguments = jvm.java.util.ArrayList()
+    arguments.add(proxy)
+    arguments.add(names)
+    rules.add(rule_class.getDeclaredConstructors()[0].newInstance(arguments.toArray()))
+    _proxies.append(proxy)
+    sequence = jvm.scala.jdk.javaapi.CollectionConverters.asScala(rules).toSeq()
+    getattr(experimental, "extraOptimizations_$eq")(sequence)
+
+
+def _warn(message: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(message, UserWarning, stacklevel=4)
+
+
+def _check_workers(spark: SparkSession) -> None:
+    """See that the Python which Spark starts for workers has this package.
+
+    ``python script.py`` from a virtual environment gets the ``python3`` of PATH for its workers unless
+    PYSPARK_PYTHON says otherwise.
+    """
+    context = getattr(spark, "_sc", None)
+    if context is None or not str(context.master).startswith("local"):
+        return
+    wanted = str(context.pythonExec)
+    found = shutil.which(wanted)
+    if found is None or _same(found, sys.executable):
+        return
+    problem = _lacking(found)
+    if problem is not None:
+        raise UnsupportedError(
+            f"Spark's workers run {found}, which cannot import spark_kusto: {problem}.",
+            feature="PYSPARK_PYTHON",
+            remedy=f"Set PYSPARK_PYTHON={sys.executable} before the session starts.",
+        )
+
+
+def _same(one: str, other: str) -> bool:
+    # Not resolved: a virtual environment's python is a link to one without its packages.
+    return Path(one).absolute() == Path(other).absolute()
+
+
+@lru_cache
+def _lacking(python: str) -> str | None:
+    done = subprocess.run(
+        [python, "-c", "import spark_kusto, pyarrow, duckdb"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return None if done.returncode == 0 else (done.stderr.strip().splitlines() or ["it failed"])[-1]
