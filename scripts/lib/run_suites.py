@@ -1,7 +1,7 @@
 """Runs pytest over the suites of ``tests/``, each in a process of its own, and sums up like one pytest run.
 
-A suite is a folder of ``tests/``. Those that start a Spark or servers of their own run in one process; the others
-are spread over two. A suite that fails, or in which nothing was collected, fails the whole.
+A suite is a folder of ``tests/``. Those that start a Spark or servers of their own run in one process; the
+others are spread over two. A suite that fails, or in which nothing was collected, fails the whole.
 """
 
 from __future__ import annotations
