@@ -16,6 +16,7 @@ FAMILIES: tuple[str, ...] = (
     "hashing",
     "network",
     "statistics",
+    "series",
 )
 """Modules of this package that hold rows."""
 

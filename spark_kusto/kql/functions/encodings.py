@@ -64,7 +64,7 @@ python_scalar(
     calls_on_null=True,
 )
 
-python_scalar("parse_csv", [STRING], DYNAMIC, parsing.parse_csv, aliases=("parsecsv",))
+python_scalar("parse_csv", [STRING], DYNAMIC, parsing.parse_csv, aliases=("parsecsv",), column="{0}")
 python_scalar(
     "parse_command_line",
     [STRING, optional(STRING, "windows", "parser_type")],
@@ -72,7 +72,7 @@ python_scalar(
     parsing.parse_command_line,
 )
 python_scalar("parse_path", [STRING], DYNAMIC, parsing.parse_path)
-python_scalar("parse_xml", [STRING], DYNAMIC, parsing.parse_xml)
+python_scalar("parse_xml", [STRING], DYNAMIC, parsing.parse_xml, column="{0}")
 
 # Up to 32 digits before the point: more than DECIMAL(38, 18) holds, so its scale is 0 here.
 python_scalar("$parse_version", [STRING], STRING, parsing.parse_version)

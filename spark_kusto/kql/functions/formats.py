@@ -21,6 +21,7 @@ python_scalar(
     [REAL, optional(LONG, 0, "precision"), optional(STRING, "", "units")],
     STRING,
     formats.format_bytes,
+    column="{0}",
 )
 
 python_scalar("$format_datetime", [DATETIME, STRING], STRING, formats.format_datetime)
@@ -35,8 +36,8 @@ def _format_datetime(call: Emission) -> str:
     return call.udf("$format_datetime", moment.sql, pattern.sql)
 
 
-scalar("format_datetime", [DATETIME, STRING], STRING, _format_datetime, nulls="maybe")
-python_scalar("format_timespan", [TIMESPAN, STRING], STRING, formats.format_timespan)
+scalar("format_datetime", [DATETIME, STRING], STRING, _format_datetime, nulls="maybe", column="{0}")
+python_scalar("format_timespan", [TIMESPAN, STRING], STRING, formats.format_timespan, column="{0}")
 
 python_scalar("datetime_utc_to_local", [DATETIME, STRING], DATETIME, timezones.utc_to_local)
 python_scalar("datetime_local_to_utc", [DATETIME, STRING], DATETIME, timezones.local_to_utc)

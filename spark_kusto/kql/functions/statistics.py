@@ -8,10 +8,10 @@ from functools import partial
 from spark_kusto.kql.algorithms import distributions, units
 from spark_kusto.kql.registry import REAL, STRING, parameter, python_scalar
 
-python_scalar("erf", [REAL], REAL, math.erf)
-python_scalar("erfc", [REAL], REAL, math.erfc)
-python_scalar("gamma", [REAL], REAL, distributions.gamma)
-python_scalar("loggamma", [REAL], REAL, distributions.loggamma)
+python_scalar("erf", [REAL], REAL, math.erf, column="{0}")
+python_scalar("erfc", [REAL], REAL, math.erfc, column="{0}")
+python_scalar("gamma", [REAL], REAL, distributions.gamma, column="{0}")
+python_scalar("loggamma", [REAL], REAL, distributions.loggamma, column="{0}")
 
 for _name in ("beta_cdf", "beta_inv", "beta_pdf"):
     python_scalar(
