@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -332,7 +332,7 @@ class Cluster(ABC):
     def close(self) -> None:
         """Free connections and files. Closing twice is fine."""
 
-    def __enter__(self) -> Self:
+    def __enter__(self: ClusterT) -> ClusterT:
         return self
 
     def __exit__(
