@@ -39,7 +39,9 @@ _OBJECT_STORES = {
     "viewfs": "a Hadoop file system",
 }
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]+):")
-_ALIAS = re.compile(r"^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$")
+_ALIAS = re.compile(
+    r"^[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*$"
+)
 _SERVICE_HOST = re.compile(
     r"\.(?:kusto|kustodev|kustomfa|playfab|azuresynapse|data\.microsoft|fabric)\.", re.IGNORECASE
 )
@@ -93,7 +95,7 @@ def parse_address(address: str | os.PathLike[str] | Address) -> Address:
     if not text:
         raise OptionError(
             "The cluster address is empty.",
-            remedy="Give a directory such as './kusto-data', an alias such as 'help', or an https:// address.",
+            remedy="Give a directory such as './kusto-data', an alias such as 'help', or an https:// URL.",
         )
     scheme = _SCHEME.match(text)
     if scheme is not None:
@@ -105,7 +107,9 @@ def parse_address(address: str | os.PathLike[str] | Address) -> Address:
         )
     head = text.partition("/")[0]
     if head != text and _SERVICE_HOST.search(head):
-        raise OptionError(f"'{text}' lacks a scheme.", remedy=f"Write 'https://{text}', or './{text}' for a directory.")
+        raise OptionError(
+            f"'{text}' lacks a scheme.", remedy=f"Write 'https://{text}', or './{text}' for a directory."
+        )
     if text[0] in ".~" or "/" in text or os.sep in text:
         return _directory(text)
     if "\\" in text:
@@ -148,9 +152,13 @@ def _url(text: str) -> Address:
     try:
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise OptionError(f"'{text}' is not a valid address: {error}.", remedy="Check host and port.") from error
+        raise OptionError(
+            f"'{text}' is not a valid address: {error}.", remedy="Check host and port."
+        ) from error
     if not host:
-        raise OptionError(f"'{text}' names no host.", remedy="Write https://CLUSTER.REGION.kusto.windows.net.")
+        raise OptionError(
+            f"'{text}' names no host.", remedy="Write https://CLUSTER.REGION.kusto.windows.net."
+        )
     if parts.username is not None or parts.password is not None:
         raise OptionError(
             f"The address of '{host}' carries a user name or password.",
@@ -158,7 +166,8 @@ def _url(text: str) -> Address:
         )
     if parts.query or parts.fragment:
         raise OptionError(
-            f"The address of '{host}' has a query or fragment part.", remedy="Give scheme, host, port and path only."
+            f"The address of '{host}' has a query or fragment part.",
+            remedy="Give scheme, host, port and path only.",
         )
     shown = f"[{host}]" if ":" in host else host
     # The host's case is kept: urlsplit().hostname folds it, and aliases print as users wrote them.
@@ -188,6 +197,8 @@ def _directory(text: str) -> Address:
         )
     expanded = os.path.expanduser(text)
     if expanded.startswith("~"):
-        raise OptionError(f"'{text}' names a home directory that does not exist.", remedy="Give the path in full.")
+        raise OptionError(
+            f"'{text}' names a home directory that does not exist.", remedy="Give the path in full."
+        )
     # Symbolic links stay: the same path must work on executors, where they may lead elsewhere.
     return Address("embedded", os.path.abspath(expanded))

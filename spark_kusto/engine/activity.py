@@ -1,0 +1,195 @@
+"""What runs and ran in this process: for ``.show queries``, cancelling, and timeouts."""
+
+from __future__ import annotations
+
+import datetime as dt
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from spark_kusto.errors import EntityNotFoundError, QueryError, QueryTimeoutError, redact
+
+KEPT = 1000
+"""Finished requests that are remembered."""
+
+
+@dataclass
+class Activity:
+    """One query or command.
+
+    Attributes:
+        client_id: the caller's id of the request.
+        kind: ``query``, or the command's name.
+        text: with secrets taken out.
+        scanned: statistics of the scans (extents, rows, bytes; total and after pruning).
+        result: statistics of the results.
+    """
+
+    client_id: str
+    kind: str
+    text: str
+    database: str
+    principal: str = ""
+    user: str = ""
+    application: str = ""
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    root_id: uuid.UUID = field(default_factory=uuid.uuid4)
+    started: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc))
+    updated: dt.datetime = field(default_factory=lambda: dt.datetime.now(dt.timezone.utc))
+    state: str = "InProgress"
+    failure: str = ""
+    cpu_seconds: float = 0.0
+    memory_peak: int = 0
+    scanned: dict[str, int] = field(default_factory=dict)
+    result: dict[str, int] = field(default_factory=dict)
+    limit_seconds: float | None = None
+    _started: float = field(default_factory=time.monotonic, repr=False)
+    _stop_reason: str | None = None
+    _interrupts: list[Callable[[], None]] = field(default_factory=list, repr=False)
+    _timer: threading.Timer | None = field(default=None, repr=False)
+    _on_finish: Callable[[Activity], None] | None = field(default=None, repr=False)
+
+    @property
+    def duration(self) -> dt.timedelta:
+        """Time since the start, or until the end."""
+        if self.state == "InProgress":
+            return dt.timedelta(seconds=time.monotonic() - self._started)
+        return self.updated - self.started
+
+    # -- stopping
+
+    def on_stop(self, interrupt: Callable[[], None]) -> None:
+        """Call this if the request is to be stopped."""
+        self._interrupts.append(interrupt)
+        self.check()
+
+    def limit(self, seconds: float | None) -> None:
+        """Stop the request when it has run for so long, counted from its start."""
+        self.limit_seconds = seconds
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if seconds is None:
+            return
+        remaining = max(seconds - (time.monotonic() - self._started), 0.001)
+        self._timer = threading.Timer(remaining, self.stop, args=("timeout",))
+        self._timer.daemon = True
+        self._timer.start()
+
+    def stop(self, reason: str) -> None:
+        """Interrupt the request: ``timeout``, or why it was cancelled."""
+        if self.state != "InProgress":
+            return
+        self._stop_reason = reason
+        for interrupt in list(self._interrupts):
+            interrupt()
+
+    def check(self) -> None:
+        """Raise if the request is to be stopped; between two steps that cannot be interrupted."""
+        if self._stop_reason is not None:
+            raise self.stopped()
+
+    def stopped(self) -> QueryError:
+        """The error of a request that was interrupted."""
+        if self._stop_reason == "timeout":
+            return QueryTimeoutError(
+                f"Request execution timed out: it ran for more than {self.limit_seconds:g} s "
+                f"in database '{self.database}'.",
+                remedy="Filter earlier or ask for less; or give it longer with the request property "
+                "'servertimeout' (at most 1h).",
+            )
+        return QueryError(
+            f"The request '{self.client_id}' was cancelled ({self._stop_reason or 'interrupted'}).",
+            code="General_Aborted",
+        )
+
+    # -- the end
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Say that it is over; the first call counts."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._interrupts.clear()
+        if self.state != "InProgress":
+            return
+        self.updated = self.started + dt.timedelta(seconds=time.monotonic() - self._started)
+        self.state = "Completed" if error is None else "Failed"
+        if error is not None:
+            self.failure = redact(str(error))
+        if self._on_finish is not None:
+            self._on_finish(self)
+
+
+class Activities:
+    """Requests of this process, running and remembered."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._running: dict[uuid.UUID, Activity] = {}
+        self._finished: deque[Activity] = deque(maxlen=KEPT)
+
+    def begin(
+        self,
+        kind: str,
+        text: str,
+        database: str,
+        *,
+        client_id: str | None = None,
+        principal: str = "",
+        user: str = "",
+        application: str = "",
+        properties: Mapping[str, Any] | None = None,
+    ) -> Activity:
+        """Remember a request from its start."""
+        activity = Activity(
+            client_id=client_id or f"spark-kusto;{uuid.uuid4()}",
+            kind=kind,
+            text=redact(text),
+            database=database,
+            principal=principal,
+            user=user,
+            application=application,
+            properties=dict(properties or {}),
+            _on_finish=self._end,
+        )
+        with self._guard:
+            self._running[activity.root_id] = activity
+        return activity
+
+    def _end(self, activity: Activity) -> None:
+        with self._guard:
+            self._running.pop(activity.root_id, None)
+            self._finished.append(activity)
+
+    def running(self) -> list[Activity]:
+        """What runs now, oldest first."""
+        with self._guard:
+            return list(self._running.values())
+
+    def __iter__(self) -> Iterator[Activity]:
+        with self._guard:
+            known = [*self._finished, *self._running.values()]
+        return iter(sorted(known, key=lambda activity: activity.started))
+
+    def cancel(self, client_id: str, reason: str = "cancelled by a user") -> list[Activity]:
+        """Stop the running requests of that client request id.
+
+        Raises:
+            EntityNotFoundError: none runs under it in this process.
+        """
+        found = [activity for activity in self.running() if activity.client_id == client_id]
+        if not found:
+            raise EntityNotFoundError(
+                f"No request '{client_id}' is running in this process.",
+                kind="Request",
+                name=client_id,
+                candidates=[activity.client_id for activity in self.running()],
+            )
+        for activity in found:
+            activity.stop(reason)
+        return found

@@ -1,0 +1,169 @@
+"""The embedded cluster: one directory, queried and managed from this process."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_kusto.engine.activity import Activities
+from spark_kusto.engine.connections import SPILL_FOLDER, Instance, Resources, shared_instance
+from spark_kusto.engine.querying import Querying
+from spark_kusto.engine.running import QueryRun
+from spark_kusto.storage import ChangeContext, Database, Root, TableSnapshot
+from spark_kusto.types import Column
+
+if TYPE_CHECKING:
+    from spark_kusto import kql
+
+
+class Engine:
+    """An open embedded cluster. Threads may share it, and several processes may open one root.
+
+    Args:
+        root: the cluster's directory, opened.
+        resources: what queries may use in this process.
+        principal: who acts, as a fully qualified name; by default this process's user.
+    """
+
+    def __init__(self, root: Root, resources: Resources | None = None, principal: str | None = None) -> None:
+        self.root = root
+        self.resources = resources or Resources()
+        self.principal = principal or local_principal()
+        self.address = str(root.path)
+        self.activities = Activities()
+        self.querying = Querying(self)
+
+    @classmethod
+    def open(
+        cls,
+        path: str | os.PathLike[str],
+        create: bool = True,
+        *,
+        memory: int | None = None,
+        threads: int | None = None,
+        principal: str | None = None,
+    ) -> Engine:
+        """Open a cluster's directory; see :meth:`Root.open` for what it raises.
+
+        Args:
+            path: the directory.
+            create: make a new cluster if there is none.
+            memory: bytes that queries may use in this process; by default half of the machine's.
+            threads: of a query; by default as many as there are cores.
+            principal: who acts.
+        """
+        return cls(Root.open(path, create), Resources(memory, threads), principal)
+
+    def close(self) -> None:
+        """Close the catalogs. Running queries go on until they are read or closed."""
+        self.root.close()
+
+    # -- what the rooms of the engine ask
+
+    @property
+    def spill(self) -> Path:
+        """Where queries spill."""
+        return self.root.path / SPILL_FOLDER
+
+    def instance(self, directories: Iterable[str], memory: int | None = None) -> Instance:
+        """The DuckDB instance that may read these directories."""
+        resources = self.resources
+        if memory is not None:
+            resources = Resources(min(memory, resources.memory_bytes), resources.threads)
+        return shared_instance(directories, str(self.spill), resources)
+
+    def database(self, name: str) -> Database:
+        """A database by name, in any case.
+
+        Raises:
+            EntityNotFoundError: there is none; the nearest is offered.
+        """
+        return self.root.database(name)
+
+    def row_filter(self, database: Database, table: TableSnapshot) -> str | None:
+        """The query that row level security puts in a table's place; None for the whole table."""
+        return None
+
+    def keeps_ingestion_time(self, database: Database, table: TableSnapshot) -> bool:
+        """Whether ``ingestion_time()`` gives something for the table's rows."""
+        return True
+
+    def context(self, command: str, client_id: str = "") -> ChangeContext:
+        """What the journal says of a change."""
+        return ChangeContext(
+            command=command,
+            principal=self.principal,
+            user=self.principal.partition("=")[2] or self.principal,
+            client_request_id=client_id,
+        )
+
+    # -- queries
+
+    def query(
+        self,
+        database: str,
+        text: str | kql.syntax.Query,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        properties: Mapping[str, object] | None = None,
+        snapshot: int | None = None,
+        client_id: str | None = None,
+        application: str = "",
+    ) -> QueryRun:
+        """Run a query.
+
+        Results within the limits (500,000 rows and 64 MB, unless the properties or ``set`` statements
+        say otherwise) are there when this returns; with ``notruncation`` they are streamed.
+
+        Args:
+            database: name of the database.
+            text: KQL.
+            parameters: values for ``declare query_parameters``.
+            properties: client request properties.
+            snapshot: commit sequence of that database to read at; None for now.
+            client_id: the caller's id of the request.
+            application: the caller's name of itself.
+        """
+        home = self.database(database)
+        activity = self.activities.begin(
+            "query",
+            text if isinstance(text, str) else str(text),
+            home.name,
+            client_id=client_id,
+            principal=self.principal,
+            user=self.principal,
+            application=application,
+            properties=properties,
+        )
+        catalog = self.querying.catalog(None if snapshot is None else {home.id: snapshot})
+        try:
+            return self.querying.run(
+                home.name,
+                text,
+                parameters=parameters,
+                properties=properties,
+                activity=activity,
+                catalog=catalog,
+            )
+        except BaseException as error:
+            activity.finish(error)
+            raise
+
+    def schema(
+        self, database: str, text: str, parameters: Mapping[str, object] | None = None
+    ) -> tuple[Column, ...]:
+        """Columns of a query's (first) result, without running it."""
+        return self.querying.compile(database, text, parameters=parameters).columns
+
+
+def local_principal() -> str:
+    """This process's user as a fully qualified name."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = str(os.getuid())
+    return f"localuser={user}@{socket.gethostname()}"

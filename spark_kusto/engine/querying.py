@@ -1,0 +1,268 @@
+"""Queries: compiled against a pinned catalog, run over its snapshots, or cut into tasks."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from spark_kusto import kql
+from spark_kusto.engine.activity import Activity
+from spark_kusto.engine.catalog import PinnedCatalog
+from spark_kusto.engine.limits import RequestLimits, request_limits
+from spark_kusto.engine.pruning import pruned
+from spark_kusto.engine.running import QueryRun
+from spark_kusto.engine.scans import is_virtual, scan_files
+from spark_kusto.engine.tasks import ReadTask, ScanSource, make_runner
+from spark_kusto.errors import UnsupportedError
+from spark_kusto.kql.compiled import CompiledQuery, CompileOptions, Scan, SqlStage
+from spark_kusto.types import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from spark_kusto.engine.engine import Engine
+
+SPLIT_FROM_BYTES = 2
+"""A file is read in parts when it has more than this many times the bytes a task aims at."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A compiled query with what its scans read."""
+
+    query: CompiledQuery
+    sources: Mapping[str, ScanSource]
+    directories: tuple[str, ...]
+    sequences: Mapping[str, int]
+    cursor: str
+    extents_total: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of all scans after pruning."""
+        return sum(file.rows for source in self.sources.values() for file in source.files)
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of all scans after pruning."""
+        return sum(file.size for source in self.sources.values() for file in source.files)
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Columns of the first result."""
+        return tuple(Column(column.name, column.type) for column in self.query.results[0].columns)
+
+
+class Querying:
+    """Compiles and runs queries for an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def catalog(self, sequences: Mapping[str, int] | None = None) -> PinnedCatalog:
+        """A catalog as of now, or as of given commit sequences by database id."""
+        engine = self._engine
+        return PinnedCatalog(
+            engine.database, engine.root.database_names, sequences, row_filter=engine.row_filter
+        )
+
+    def compile(
+        self,
+        database: str,
+        text: str | kql.syntax.Query,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        now: dt.datetime | None = None,
+        catalog: PinnedCatalog | None = None,
+        activity: Activity | None = None,
+        after: int | None = None,
+    ) -> Prepared:
+        """Text to stages, and the files that they read, as of one moment."""
+        catalog = catalog or self.catalog()
+        home, snapshot = catalog.pinned(database)
+
+        def probe(compiled: CompiledQuery) -> pa.Table:
+            prepared = self._prepare(compiled, catalog, home.name, None)
+            run = self._start(prepared, activity or self._quiet(home.name), RequestLimits(None, None, None))
+            try:
+                return run.primary.table()
+            finally:
+                run.close()
+
+        compiled = kql.compile(
+            text,
+            catalog,
+            database=home.name,
+            parameters=parameters,
+            now=now or dt.datetime.now(dt.timezone.utc),
+            probe=probe,
+            options=CompileOptions(
+                principal=self._engine.principal,
+                cluster=self._engine.address,
+                cursor=snapshot.cursor,
+            ),
+        )
+        return self._prepare(compiled, catalog, home.name, after)
+
+    def _quiet(self, database: str) -> Activity:
+        return Activity(client_id="probe", kind="probe", text="", database=database)
+
+    def _prepare(
+        self, compiled: CompiledQuery, catalog: PinnedCatalog, database: str, after: int | None
+    ) -> Prepared:
+        sources: dict[str, ScanSource] = {}
+        total = 0
+        directories = {str(self._engine.root.path)}
+        for stage in compiled.stages:
+            if not isinstance(stage, SqlStage):
+                continue
+            for scan in stage.scans:
+                source, extents, directory = self._source(scan, catalog)
+                sources[scan.id] = replace(source, after=after) if after is not None else source
+                total += extents
+                directories.add(directory)
+        root = str(self._engine.root.path)
+        outside = {d for d in directories if d != root and not d.startswith(root + "/")}
+        _home, snapshot = catalog.pinned(database)
+        return Prepared(
+            compiled,
+            sources,
+            (root, *sorted(outside)),
+            catalog.sequences(),
+            snapshot.cursor,
+            total,
+        )
+
+    def _source(self, scan: Scan, catalog: PinnedCatalog) -> tuple[ScanSource, int, str]:
+        if scan.kind == "external_table":
+            raise UnsupportedError(
+                f"External table '{scan.table}' cannot be queried: external tables are not offered here.",
+                feature="external tables",
+            )
+        database, snapshot = catalog.pinned(scan.database)
+        table = snapshot.table(scan.table)
+        columns = [table.column(column.name) for column in scan.columns if not is_virtual(column.name)]
+        extents = pruned(table, scan.predicates)
+        files = scan_files(extents, columns)
+        return (
+            ScanSource(files, self._engine.keeps_ingestion_time(database, table)),
+            len(table.extents),
+            str(database.path),
+        )
+
+    # -- running
+
+    def run(
+        self,
+        database: str,
+        text: str | kql.syntax.Query,
+        *,
+        parameters: Mapping[str, object] | None,
+        properties: Mapping[str, object] | None,
+        activity: Activity,
+        catalog: PinnedCatalog | None = None,
+        limits: RequestLimits | None = None,
+    ) -> QueryRun:
+        """Compile and start a query; with limits on the result it is computed at once, else streamed."""
+        first = limits or request_limits(properties)
+        activity.limit(first.seconds)
+        prepared = self.compile(
+            database, text, parameters=parameters, now=first.now, catalog=catalog, activity=activity
+        )
+        if limits is None:
+            limits = request_limits(properties, prepared.query.options)
+            activity.limit(limits.seconds)
+        return self._start(prepared, activity, limits)
+
+    def _start(self, prepared: Prepared, activity: Activity, limits: RequestLimits) -> QueryRun:
+        engine = self._engine
+        activity.scanned = {
+            "extents_total": prepared.extents_total,
+            "extents_scanned": sum(len(source.files) for source in prepared.sources.values()),
+            "rows": prepared.rows,
+            "bytes": prepared.bytes,
+        }
+        instance = engine.instance(prepared.directories, limits.memory)
+        runner = make_runner(instance, prepared.sources, activity, limits)
+        try:
+            results = runner.run(prepared.query, lazy=limits.records is None)
+        except BaseException as error:
+            runner.close()
+            activity.finish(error)
+            raise
+        run = QueryRun(results, activity, runner.close)
+        if limits.records is not None:
+            runner.close()
+        return run
+
+    # -- tasks
+
+    def tasks(
+        self,
+        prepared: Prepared,
+        *,
+        parallelism: int,
+        target_bytes: int,
+        seconds: float | None,
+    ) -> tuple[ReadTask, ...]:
+        """Cut a prepared query into tasks; one, unless it works row by row."""
+        spill = str(self._engine.spill)
+        base = ReadTask(
+            query=prepared.query,
+            sources=prepared.sources,
+            directories=prepared.directories,
+            spill=spill,
+            rows=prepared.rows,
+            bytes=prepared.bytes,
+            seconds=seconds,
+            columns=prepared.columns,
+        )
+        if not prepared.query.row_wise or len(prepared.sources) != 1 or not prepared.rows:
+            return (base,)
+        (scan_id, source) = next(iter(prepared.sources.items()))
+        share = -(-prepared.bytes // max(parallelism, 1))
+        target = max(min(target_bytes, share), MIN_TASK_BYTES)
+        packs = pack(source.files, target)
+        return tuple(
+            replace(
+                base,
+                sources={scan_id: replace(source, files=tuple(files))},
+                threads=1,
+                rows=sum(file.rows for file in files),
+                bytes=sum(file.size for file in files),
+            )
+            for files in packs
+        )
+
+
+MIN_TASK_BYTES = 1 << 20
+"""Below this, another task costs more than it saves."""
+
+ROW_GROUP_ROWS = 122_880
+"""Rows after which a part of a file begins, at least: what extents' row groups hold."""
+
+
+def pack(files: tuple[Any, ...], target: int) -> list[list[Any]]:
+    """Files, in order, in groups of about ``target`` bytes; large ones cut at multiples of row groups."""
+    packs: list[list[Any]] = []
+    current: list[Any] = []
+    size = 0
+    for file in files:
+        pieces = [file]
+        if file.size > SPLIT_FROM_BYTES * target and file.rows > ROW_GROUP_ROWS:
+            groups = -(-file.rows // ROW_GROUP_ROWS)
+            count = min(groups, max(2, round(file.size / target)))
+            bounds = [ROW_GROUP_ROWS * (groups * i // count) for i in range(count)] + [file.rows]
+            pieces = [file.part(a, b) for a, b in itertools.pairwise(bounds)]
+        for piece in pieces:
+            if current and size + piece.size > target * 1.2:
+                packs.append(current)
+                current, size = [], 0
+            current.append(piece)
+            size += piece.size
+    if current:
+        packs.append(current)
+    return packs

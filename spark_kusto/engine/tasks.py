@@ -1,0 +1,118 @@
+"""Reading a query, or a part of one, anywhere: what to run, over which files.
+
+A :class:`ReadTask` pickles and needs no catalog: an executor that sees the cluster's directory under
+the same path reads it with one DuckDB instance of its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from spark_kusto.engine.activity import Activity
+from spark_kusto.engine.connections import EXECUTOR_MEMORY, Instance, Resources, missing_file, shared_instance
+from spark_kusto.engine.external import load_external
+from spark_kusto.engine.limits import RequestLimits
+from spark_kusto.engine.running import Runner
+from spark_kusto.engine.scans import ScanFile, relation
+from spark_kusto.kql.compiled import CompiledQuery, Scan
+from spark_kusto.types import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class ScanSource:
+    """What one scan of a query reads.
+
+    Attributes:
+        files: files, or parts of them.
+        ingestion_time: False where ingestion time is null.
+        after: only rows committed after this sequence.
+    """
+
+    files: tuple[ScanFile, ...]
+    ingestion_time: bool = True
+    after: int | None = None
+
+    def relation(self, scan: Scan) -> str:
+        """SQL of the scan."""
+        return relation(scan.columns, self.files, ingestion_time=self.ingestion_time, after=self.after)
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """A query over fixed files.
+
+    Attributes:
+        query: what to run.
+        sources: what each scan reads, by scan id.
+        directories: what DuckDB may read.
+        spill: where it may spill; None to fail rather than spill.
+        threads: None for all cores.
+        rows: of the files.
+        bytes: of the files.
+        seconds: time it may take; None for no limit.
+    """
+
+    query: CompiledQuery
+    sources: Mapping[str, ScanSource]
+    directories: tuple[str, ...]
+    spill: str | None = None
+    threads: int | None = None
+    rows: int = 0
+    bytes: int = 0
+    seconds: float | None = None
+    database: str = ""
+    columns: tuple[Column, ...] = field(default=())
+
+
+def read_task(task: ReadTask) -> Iterator[pa.RecordBatch]:
+    """The batches of a task's (first) result, in storage form with guids as text.
+
+    Raises:
+        SnapshotExpiredError: a file has been removed since the task was planned.
+        StorageError: the cluster's directory is not visible here.
+        CorruptExtentError: a file cannot be read.
+    """
+    for source in task.sources.values():
+        for file in source.files:
+            # Before DuckDB, whose message names neither the cause nor the remedy.
+            if not os.path.exists(file.path):
+                raise missing_file(file.path)
+    activity = Activity(client_id="scan", kind="scan", text="", database=task.database)
+    activity.limit(task.seconds)
+    spill = task.spill if task.spill is not None and _is_writable(task.spill) else None
+    instance = shared_instance(task.directories, spill, Resources(EXECUTOR_MEMORY, task.threads))
+    runner = make_runner(instance, task.sources, activity, RequestLimits(None, None, None))
+    try:
+        result = runner.run(task.query, lazy=True)[0]
+        yield from result.batches()
+    finally:
+        activity.finish()
+        runner.close()
+
+
+def make_runner(
+    instance: Instance,
+    sources: Mapping[str, ScanSource],
+    activity: Activity,
+    limits: RequestLimits,
+) -> Runner:
+    """A runner whose scans read these sources."""
+    extents = {file.path: file.extent_id for source in sources.values() for file in source.files}
+    return Runner(
+        instance,
+        relation=lambda scan: sources[scan.id].relation(scan),
+        external=load_external,
+        activity=activity,
+        extents=extents,
+        limits=limits,
+    )
+
+
+def _is_writable(spill: str) -> bool:
+    return os.access(spill if os.path.isdir(spill) else os.path.dirname(spill), os.W_OK)
