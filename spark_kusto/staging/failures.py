@@ -111,7 +111,7 @@ def _explain(attempt: Attempt, status: int | None, code: str) -> tuple[str, str 
             True,
         )
     if code in ("ConditionNotMet", "TargetConditionNotMet"):
-        return "the blob was replaced meanwhile", "Run the read again.", True
+        return "the blob was replaced or deleted meanwhile", "Run the read again.", True
     if code == "InvalidRange":
         return (
             "the blob is shorter than what was staged",
@@ -152,7 +152,10 @@ def _explain_denial(attempt: Attempt, code: str) -> tuple[str, str | None]:
     if code == "KeyBasedAuthenticationNotPermitted":
         return "the account takes no keys", "Give an Entra credential instead."
     if code == "AuthorizationFailure":
-        return "the account's network rules refuse this machine", "Let it in, or use a private endpoint."
+        return (
+            f"the service refused the {attempt.access}, or its network rules refuse this machine ({label})",
+            f"Check the {attempt.access} and the account's firewall.",
+        )
     return (
         f"the service refused the {attempt.access} ({label})",
         f"Check the {attempt.access}; it may have been rotated.",

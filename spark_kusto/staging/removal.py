@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -116,13 +116,16 @@ def require_rights(channel: Channel, step: str, needed: str) -> None:
         )
 
 
-def survey(channel: Channel, prefix: str, *, recursive: bool = True) -> list[Found]:
+def survey(
+    channel: Channel, prefix: str, *, recursive: bool = True, page_size: int | None = None
+) -> list[Found]:
     """List blobs whose names begin with a prefix, uncommitted uploads and directory entries included.
 
     Args:
         channel: needs the permission to list.
         prefix: a full name's beginning; ends with a slash to mean a directory; empty for the whole container.
         recursive: False leaves out what lies deeper.
+        page_size: blobs per request; None leaves it to the service (5000).
 
     Raises:
         StagingError: the listing failed.
@@ -130,7 +133,7 @@ def survey(channel: Channel, prefix: str, *, recursive: bool = True) -> list[Fou
     step = f"list '{prefix}'" if prefix else "list"
     require_rights(channel, step, "l")
     found: list[Found] = []
-    for page in _pages(channel, prefix, step):
+    for page in _pages(channel, prefix, step, page_size, ["metadata", "uncommittedblobs"]):
         for blob in page:
             metadata = {str(k).lower(): str(v) for k, v in (blob.metadata or {}).items()}
             found.append(
@@ -140,25 +143,30 @@ def survey(channel: Channel, prefix: str, *, recursive: bool = True) -> list[Fou
                     modified=blob.last_modified,
                     ours=STAGED_BY in metadata,
                     folder=metadata.get(_FOLDER, "").lower() == "true",
-                    committed=bool(blob.etag),
                     etag=blob.etag,
                     metadata=metadata,
                 )
             )
+    if any(blob.size == 0 and not blob.metadata for blob in found):
+        # Services differ in how they show blocks without a blob; what a plain listing leaves out is one.
+        plain = {blob.name for page in _pages(channel, prefix, step, page_size, []) for blob in page}
+        found = [blob if blob.name in plain else replace(blob, committed=False) for blob in found]
     found = _mark_directories(found)
     if not recursive:
         found = [blob for blob in found if "/" not in blob.name[len(prefix) :]]
     return found
 
 
-def _pages(channel: Channel, prefix: str, step: str) -> Iterator[list[Any]]:
+def _pages(
+    channel: Channel, prefix: str, step: str, page_size: int | None, include: list[str]
+) -> Iterator[list[Any]]:
     """Pages of a listing, each request tried again by itself."""
     token: str | None = None
     while True:
 
         def one_page(start: str | None = token) -> tuple[list[Any], str | None]:
             pager = channel.client.list_blobs(
-                name_starts_with=prefix or None, include=["metadata", "uncommittedblobs"]
+                name_starts_with=prefix or None, include=include, results_per_page=page_size
             ).by_page(start)
             try:
                 items = list(next(pager))
@@ -184,7 +192,7 @@ def _mark_directories(found: list[Found]) -> list[Found]:
     result = []
     for blob in found:
         inside = blob.ours or blob.name.startswith(marked) or (blob.folder and f"{blob.name}/" in marked)
-        result.append(blob if inside == blob.ours else Found(**{**vars(blob), "ours": inside}))
+        result.append(blob if inside == blob.ours else replace(blob, ours=inside))
     return result
 
 

@@ -322,7 +322,7 @@ def test_what_was_replaced_or_damaged_is_noticed(storage: TransientStorage, cont
         blob = directory.upload_stream(io.BytesIO(data))
         metadata = container.client.get_blob_client(blob.name).get_blob_properties().metadata
         container.put(blob.name, noise(4 * BLOCK, 2), metadata)
-        with pytest.raises(StagingError, match="replaced meanwhile"):
+        with pytest.raises(StagingError, match="replaced or deleted meanwhile"):
             list(directory.chunks(blob))
         (listed,) = directory.list()
         with pytest.raises(StagingError, match="not what was staged"):
