@@ -31,7 +31,7 @@ Sources: the language reference's pages on strings, identifiers and scalar data 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from spark_kusto.errors import KqlSyntaxError
 
@@ -178,12 +178,20 @@ class Tokens:
         return len(self.kinds) - 4
 
 
-def tokenize(text: str, start: int = 0) -> Tokens:
+def tokenize(
+    text: str,
+    start: int = 0,
+    end: int | None = None,
+    stop: Callable[[Tokens], bool] | None = None,
+) -> Tokens:
     """Split a text into tokens.
 
     Args:
         text: the query or command.
         start: offset to begin at; offsets of tokens always count from the text's beginning.
+        end: offset to end at, by default the text's end.
+        stop: asked after each token whether the rest is to be left alone, for commands that
+            carry data which is not KQL.
 
     Raises:
         KqlSyntaxError: at a character that is not part of the language, or a string without end.
@@ -195,10 +203,10 @@ def tokenize(text: str, start: int = 0) -> Tokens:
         )
     tokens = Tokens(text)
     kinds, texts, starts, ends = tokens.kinds, tokens.texts, tokens.starts, tokens.ends
-    position, length = start, len(text)
+    position, length = start, len(text) if end is None else end
     scan = _PATTERN.match
     while position < length:
-        match = scan(text, position)
+        match = scan(text, position, length)
         if match is None:
             if text[position] == "#" and not kinds:
                 # A directive such as #connect, for clients: the line says nothing to the engine.
@@ -229,6 +237,8 @@ def tokenize(text: str, start: int = 0) -> Tokens:
         texts.append(value)
         starts.append(begin)
         ends.append(position)
+        if stop is not None and stop(tokens):
+            length = position
     for _ in range(4):
         kinds.append("end")
         texts.append("")
