@@ -21,7 +21,8 @@ from spark_kusto.spark.names import (
     SinkTableCreationMode,
     WriteMode,
 )
-from spark_kusto.spark.option_table import OPTIONS, SPARK_KEYS, OptionSpec, Scope
+from spark_kusto.spark.option_tables import OPTIONS, SPARK_KEYS
+from spark_kusto.spark.option_tables.spec import OptionSpec, Scope
 from spark_kusto.spark.properties import (
     ClientRequestProperties,
     SparkIngestionProperties,

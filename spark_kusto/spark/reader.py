@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from pyspark.sql.datasource import DataSourceReader, InputPartition
 
 from spark_kusto.errors import KustoError
+from spark_kusto.spark.aggregates import Total
 from spark_kusto.spark.options import SourceOptions
-from spark_kusto.spark.pushdown import PushedQuery, Total
+from spark_kusto.spark.pushdown import PushedQuery
 from spark_kusto.spark.query_text import quoted_name
 from spark_kusto.spark.reading import Field, Shaper, base_query, fields_of, project
 from spark_kusto.spark.shipping import shipped

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import EntityNotFoundError, SchemaMismatchError
-from spark_kusto.spark.pushdown import Total
+from spark_kusto.spark.aggregates import Total
 from spark_kusto.spark.query_text import appendable, quoted_name
 from spark_kusto.types import Column, KustoType
 

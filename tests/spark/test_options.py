@@ -12,7 +12,7 @@ from spark_kusto.errors import OptionError
 from spark_kusto.spark import names
 from spark_kusto.spark import options as options_module
 from spark_kusto.spark.names import KustoDebugOptions, KustoSinkOptions, KustoSourceOptions, ReadMode
-from spark_kusto.spark.option_table import OPTIONS, markdown
+from spark_kusto.spark.option_tables import OPTIONS, markdown
 from spark_kusto.spark.options import sink_options, source_options
 from spark_kusto.spark.properties import ClientRequestProperties, SparkIngestionProperties
 

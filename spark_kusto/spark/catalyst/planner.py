@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import KustoError
 from spark_kusto.spark.options import PARALLELISM_KEY, PUSHDOWN_KEY, SourceOptions, source_options
-from spark_kusto.spark.pushdown import Pushdown, SourceColumn, push
+from spark_kusto.spark.predicates import SourceColumn
+from spark_kusto.spark.pushdown import Pushdown, push
 from spark_kusto.spark.query_text import appendable
 
 if TYPE_CHECKING:

@@ -1,0 +1,83 @@
+"""Batch writes: executors stage files, the driver makes all of them visible in one commit."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pyspark.sql.datasource import DataSourceArrowWriter, WriterCommitMessage
+
+from spark_kusto.spark.options import SinkOptions
+from spark_kusto.spark.shipping import shipped
+from spark_kusto.spark.writing import begin, columns_of, stage, variants_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql.types import StructType
+
+    from spark_kusto.client import IngestResult, StagedFiles
+
+log = logging.getLogger("spark_kusto.spark")
+
+
+@dataclass
+class StagedMessage(WriterCommitMessage):
+    """What a task staged."""
+
+    staged: StagedFiles
+
+
+class KustoWriter(DataSourceArrowWriter):
+    """Appends to, or replaces in, a table.
+
+    The ingestion begins when Spark asks for the writer, on the driver. Only files of tasks whose
+    message reaches :meth:`commit` are ever visible, so a failed, retried or speculative task adds
+    nothing of its own.
+    """
+
+    def __init__(self, options: SinkOptions, schema: StructType, overwrite: bool) -> None:
+        super().__init__()
+        self._options = options
+        self._variants = variants_of(schema)
+        columns = columns_of(schema)
+        with options.connection.open() as cluster:
+            self._plan = begin(cluster, options, columns, overwrite)
+
+    def __reduce__(self) -> Any:
+        return shipped(self)
+
+    def write(self, iterator: Iterator[pa.RecordBatch]) -> WriterCommitMessage:
+        """Stage one task's rows."""
+        return StagedMessage(stage(self._plan, iterator, self._variants))
+
+    def commit(self, messages: list[WriterCommitMessage | None]) -> None:
+        """Make everything staged visible at once."""
+        staged = [message.staged for message in messages if isinstance(message, StagedMessage)]
+        with self._options.connection.open() as cluster:
+            result = cluster.commit_ingest(
+                self._plan, staged, writer_id=self._options.writer_id, batch_id=self._options.batch_id
+            )
+        log_result(self._options, result)
+
+    def abort(self, messages: list[WriterCommitMessage | None]) -> None:
+        """Drop what was staged; nothing of it was visible."""
+        staged = [message.staged for message in messages if isinstance(message, StagedMessage)]
+        with self._options.connection.open() as cluster:
+            cluster.abort_ingest(self._plan, staged)
+
+
+def log_result(options: SinkOptions, result: IngestResult) -> None:
+    """The figures of a write, to the log."""
+    log.info(
+        "write to %s.%s: %s, %d rows, %d bytes, %d extents, cursor %s, %.2f s",
+        options.connection.database,
+        options.table,
+        result.status,
+        result.rows,
+        result.bytes,
+        result.extents,
+        result.cursor,
+        result.duration.total_seconds(),
+    )
