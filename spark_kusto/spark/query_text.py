@@ -76,20 +76,24 @@ def appendable(query: str) -> str:
     What is appended on a new line then continues the last statement. A ``render`` only describes a
     picture of the answer, and no operator may follow it.
     """
-    end = 0
     depth = 0
+    code_end = 0
+    ended = False
     last_pipe: int | None = None
     first_word: str | None = None
     rendered_from: int | None = None
-    code_end = 0
     for match in _TOKEN.finditer(query):
         kind = match.lastgroup
         text = match.group()
         if kind in ("space", "comment"):
             continue
         if kind == "other" and text == ";" and depth == 0:
-            last_pipe = first_word = rendered_from = None
+            ended = True
             continue
+        if ended:
+            # Another statement begins.
+            ended = False
+            last_pipe = first_word = rendered_from = None
         code_end = match.end()
         if kind == "other":
             if text in _OPEN:
