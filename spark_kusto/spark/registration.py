@@ -138,8 +138,9 @@ def _check_workers(spark: SparkSession) -> None:
 
 
 def _same(one: str, other: str) -> bool:
-    # Not resolved: a virtual environment's python is a link to one without its packages.
-    return Path(one).absolute() == Path(other).absolute()
+    # python and python3 beside each other. Not resolved: a virtual environment's python is a link to
+    # one without its packages.
+    return Path(one).absolute().parent == Path(other).absolute().parent
 
 
 @lru_cache
