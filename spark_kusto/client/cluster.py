@@ -12,8 +12,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
+from spark_kusto.engine.properties import IngestProperties as IngestProperties
+from spark_kusto.engine.properties import Replace as Replace
+
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from datetime import timedelta
     from types import TracebackType
 
     from spark_kusto.client.result import Result
@@ -71,52 +74,6 @@ class ScanStatistics:
 
 
 @dataclass(frozen=True)
-class IngestProperties:
-    """How to ingest, with the meaning of Kusto's ingestion properties.
-
-    tags: extent tags as full text (``drop-by:x``, ``ingest-by:y``, anything else).
-    ingest_if_not_exists: skip the ingestion if the table has an extent tagged
-        ``ingest-by:<value>`` for any of these values.
-    creation_time: creation time of the extents (retention and caching go by it).
-    mapping: an ingestion mapping as JSON text; mapping_name: the name of a stored one.
-    mapping_kind: csv, json, parquet, avro, orc, w3clogfile, azmonstream.
-    format: the data's format where it is not told by a file's ending.
-    ignore_first_record: skip the header line of csv-like data.
-    flush_immediately: queued data is not held back by the batching policy.
-    maximum_errors_allowed: records that may fail to convert before the ingestion does.
-    extend_schema: new columns of the source are added to the table's end.
-    recreate_schema: with overwrite, the table takes the source's schema.
-    """
-
-    tags: tuple[str, ...] = ()
-    ingest_if_not_exists: tuple[str, ...] = ()
-    creation_time: datetime | None = None
-    mapping: str | None = None
-    mapping_name: str | None = None
-    mapping_kind: str | None = None
-    format: str | None = None
-    ignore_first_record: bool = False
-    flush_immediately: bool = False
-    maximum_errors_allowed: int = 0
-    extend_schema: bool = False
-    recreate_schema: bool = False
-    policy_ingestion_time: bool = True
-
-
-@dataclass(frozen=True)
-class Replace:
-    """What an overwriting ingestion removes in the same commit as it adds.
-
-    all: every row of the table; tags: the extents that carry any of these tags;
-    predicate: the rows this KQL expression holds for (``Day == datetime(2024-01-01)``).
-    """
-
-    all: bool = False
-    tags: tuple[str, ...] = ()
-    predicate: str | None = None
-
-
-@dataclass(frozen=True)
 class IngestPlan:
     """A begun ingestion: what executors need to stage data. Picklable.
 
@@ -148,6 +105,7 @@ class StagedFiles:
     rows: int
     bytes: int
     files: tuple[Any, ...] = ()
+    errors: int = 0
 
 
 @dataclass(frozen=True)
