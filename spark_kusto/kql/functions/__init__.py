@@ -16,7 +16,9 @@ FAMILIES: tuple[str, ...] = (
     "hashing",
     "network",
     "statistics",
+    "system",
     "series",
+    "sketches",
 )
 """Modules of this package that hold rows."""
 

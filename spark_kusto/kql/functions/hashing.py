@@ -110,7 +110,8 @@ arrow_scalar("$hash_combine", [repeated(LONG)], LONG, _combine)
 arrow_scalar("$hash_modulo", [LONG, LONG], LONG, _modulo)
 
 
-def _hash_of(call: Emission, argument: Argument) -> str:
+def hash_sql(call: Emission, argument: Argument) -> str:
+    """SQL of what ``hash()`` gives for an argument."""
     kind, sql = argument.type, argument.sql
     if kind is STRING or kind is DYNAMIC:
         return call.udf("$xxhash64_text", sql)
@@ -127,14 +128,14 @@ def _hash_of(call: Emission, argument: Argument) -> str:
 
 
 def _hash(call: Emission) -> str:
-    hashed = _hash_of(call, call.arguments[0])
+    hashed = hash_sql(call, call.arguments[0])
     if len(call.arguments) == 1:
         return hashed
     return call.udf("$hash_modulo", hashed, call.arguments[1].sql)
 
 
 def _hash_many(call: Emission) -> str:
-    hashes = [_hash_of(call, argument) for argument in call.arguments]
+    hashes = [hash_sql(call, argument) for argument in call.arguments]
     return call.udf("$hash_combine", *hashes)
 
 
@@ -143,7 +144,7 @@ for _name in ("hash", "hash_xxhash64"):
         _name,
         [overload([ANY], LONG, _hash), overload([ANY, LONG], LONG, _hash)],
         nulls="maybe",
-        difference="Numbers other than datetimes and timespans are hashed as eight bytes; unverified.",
+        difference="How reals, decimals, bools and guids are laid out for hashing is assumed.",
     )
 
 scalar(
