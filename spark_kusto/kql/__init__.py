@@ -12,19 +12,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from spark_kusto.kql.compiling import compile_query as compile
+    from spark_kusto.kql.compiled import CompiledQuery as CompiledQuery
+    from spark_kusto.kql.compiled import CompileOptions as CompileOptions
     from spark_kusto.kql.parser import parse as parse
     from spark_kusto.kql.parser import parse_command as parse_command
 
 _HOME = {
+    "compile": "compiling",
+    "CompiledQuery": "compiled",
+    "CompileOptions": "compiled",
     "parse": "parser",
     "parse_command": "parser",
 }
 
-__all__ = ["parse", "parse_command"]
+_NAMES = {"compile": "compile_query"}
+
+__all__ = ["CompileOptions", "CompiledQuery", "compile", "parse", "parse_command"]
 
 
 def __getattr__(name: str) -> Any:
     home = _HOME.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{home}"), name)
+    return getattr(import_module(f"{__name__}.{home}"), _NAMES.get(name, name))

@@ -109,9 +109,7 @@ def to_json(value: Any) -> str | None:
     if value is None:
         return None
     try:
-        return json.dumps(
-            value, default=_plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False
-        )
+        return json.dumps(value, default=_plain, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:
         return json.dumps(_finite(value), default=_plain, ensure_ascii=False, separators=(",", ":"))
 
@@ -188,8 +186,7 @@ def _per_value(row: registry.PythonRow, function: PythonFunction) -> Callable[..
     def run(*arrays: Any) -> Any:
         raw = [array.to_pylist() for array in arrays]
         readers = [
-            None if position < row.lists else _READERS.get(kind)
-            for position, kind in enumerate(kinds)
+            None if position < row.lists else _READERS.get(kind) for position, kind in enumerate(kinds)
         ]
         if row.lists:
             columns = [
@@ -244,9 +241,7 @@ def run_stage(stage: PythonStage, tables: Sequence[pa.Table]) -> pa.Table:
     for position, column in enumerate(stage.columns):
         array = answer.column(position)
         kind = _arrow_type(column.type)
-        if array.type != kind and not (
-            column.type is KustoType.GUID and array.type == pyarrow.uuid()
-        ):
+        if array.type != kind and not (column.type is KustoType.GUID and array.type == pyarrow.uuid()):
             array = array.cast(kind)
         if column.type is KustoType.STRING and array.null_count:
             array = array.fill_null("")

@@ -75,7 +75,8 @@ class Parameter:
     """What may stand in one place of a call.
 
     An argument whose type is in ``types`` is taken as it is. Otherwise the binder converts where
-    Kusto does: int -> long -> real, numbers -> decimal, dynamic -> anything, null -> anything.
+    Kusto does: int -> long -> real, numbers -> decimal, dynamic -> anything, null -> anything;
+    ``lenient`` ones take any scalar as its text.
     """
 
     types: TypeSet
@@ -84,6 +85,7 @@ class Parameter:
     repeated: bool = False
     constant: bool = False
     default: Any = None
+    lenient: bool = False
 
     def __str__(self) -> str:
         if self.types == ANY:
@@ -100,6 +102,9 @@ class Parameter:
 
 
 ParameterLike = KustoType | TypeSet | Parameter
+
+TEXT: Final = Parameter(frozenset({KustoType.STRING}), lenient=True)
+"""A string; any other scalar is taken as ``tostring`` gives it."""
 
 
 def parameter(kind: ParameterLike, name: str = "") -> Parameter:
@@ -139,6 +144,7 @@ class Argument:
         nullable: whether it can be NULL.
         value: its value if it is a literal (datetime as naive UTC datetime, timespan as int ticks,
             dynamic as parsed JSON), else NOT_CONSTANT.
+        plain: writes ``text``.
     """
 
     sql: str
@@ -146,6 +152,12 @@ class Argument:
     element: KustoType | None = None
     nullable: bool = True
     value: Any = NOT_CONSTANT
+    plain: Callable[[], str] | None = None
+
+    @property
+    def text(self) -> str:
+        """For dynamic: SQL of its plain text (a string without quotes; NULL for null)."""
+        return self.plain() if self.plain is not None else f"json_extract_string({self.sql}, '$')"
 
     @property
     def is_constant(self) -> bool:
@@ -305,7 +317,7 @@ class ScalarRow(Row):
     stable: bool = True
     fold: Callable[..., Any] | None = None
     element: Callable[[Sequence[Argument]], KustoType | None] | None = None
-    serialized: bool = False
+    fields: tuple[tuple[str, KustoType], ...] = ()
 
     def signature(self) -> str:
         """How to call it, for error messages."""
@@ -347,14 +359,14 @@ class AggregateRow(Row):
     """An aggregate function.
 
     ``by_order`` marks those whose answer depends on the order of rows: they get ``{order}``.
-    ``nulls`` says whether it can be NULL over rows: most give NULL over no non-null values.
-    ``empty`` is the SQL of its value over no rows where that is not NULL: ``summarize`` without
-    groups gives one row over an empty table.
+    ``nulls`` says whether it can be NULL over rows: most give NULL over no non-null values, and
+    ``summarize`` without groups gives one row over an empty table.
     """
 
     overloads: tuple[Overload, ...]
     nulls: str = "maybe"
     element: Callable[[Sequence[Argument]], KustoType | None] | None = None
+    by_order: bool = False
 
     signature = ScalarRow.signature
 
@@ -491,6 +503,7 @@ def scalar(
     stable: bool = True,
     fold: Callable[..., Any] | None = None,
     element: Callable[[Sequence[Argument]], KustoType | None] | None = None,
+    fields: Sequence[tuple[str, KustoType]] = (),
     difference: str = "",
 ) -> None:
     """Register a scalar function.
@@ -508,6 +521,9 @@ def scalar(
         fold: computes the result in Python from constant arguments' values (as in
             ``Argument.value``); used where all are constants. The result in the same form.
         element: see :class:`ScalarRow`.
+        fields: for functions with several values: name of each value's column (whole, such as
+            ``series_fit_line_{0}_slope``; ``{0}`` is the inferred name of the first argument) and
+            its type. The row itself then returns a dynamic array of these values.
 
     Example:
         ``scalar("strlen", [STRING], LONG, "length({0})")``
@@ -520,6 +536,7 @@ def scalar(
         stable,
         fold,
         element,
+        tuple(fields),
         aliases=tuple(aliases),
         column=column,
         difference=difference,
@@ -539,6 +556,7 @@ def python_scalar(
     column: str | None = None,
     difference: str = "",
     lists: int = 0,
+    fields: Sequence[tuple[str, KustoType]] = (),
 ) -> None:
     """Register a scalar function written in Python, called per value within Arrow batches.
 
@@ -569,6 +587,7 @@ def python_scalar(
         column,
         difference,
         lists,
+        fields,
     )
 
 
@@ -583,6 +602,7 @@ def arrow_scalar(
     column: str | None = None,
     difference: str = "",
     lists: int = 0,
+    fields: Sequence[tuple[str, KustoType]] = (),
 ) -> None:
     """Register a vectorised scalar function: Arrow arrays in, one Arrow array of that length out.
 
@@ -591,7 +611,7 @@ def arrow_scalar(
     in them. The first ``lists`` parameters come as list arrays. A ``$`` name is internal.
     """
     _python(
-        name, parameters, returns, function, True, True, nulls, aliases, column, difference, lists
+        name, parameters, returns, function, True, True, nulls, aliases, column, difference, lists, fields
     )
 
 
@@ -607,6 +627,7 @@ def _python(
     column: str | None,
     difference: str,
     lists: int,
+    fields: Sequence[tuple[str, KustoType]],
 ) -> None:
     def emit(call: Emission) -> str:
         return call.udf(name, *call.sql, types=call.types)
@@ -615,6 +636,7 @@ def _python(
         name,
         (overload(parameters, returns, emit),),
         nulls,
+        fields=tuple(fields),
         aliases=tuple(aliases),
         column=column,
         difference=difference,
@@ -640,11 +662,12 @@ def aggregate(
     nulls: str = "maybe",
     aliases: Iterable[str] = (),
     element: Callable[[Sequence[Argument]], KustoType | None] | None = None,
+    by_order: bool = False,
     difference: str = "",
 ) -> None:
     """Register an aggregate function; arguments as for :func:`scalar`.
 
-    ``column`` defaults to ``"<name>_{0}"``. Python-built aggregates write
+    ``column`` defaults to ``"<name>_{0}"``; ``by_order`` says that it uses ``{order}``. Python-built aggregates write
     ``lambda call: call.udf("$mine", f"list({call.sql[0]}{call.order})")`` over an internal row
     with ``lists=1``.
     """
@@ -653,6 +676,7 @@ def aggregate(
         _overloads(parameters, returns, sql),
         nulls,
         element,
+        by_order,
         aliases=tuple(aliases),
         column=column if column is not None else f"{name}_{{0}}",
         difference=difference,
@@ -699,9 +723,7 @@ def plugin(
     _add(_PLUGINS, row)
 
 
-def operator(
-    name: str, run: Callable[[list[pa.Table], Any], pa.Table], *, difference: str = ""
-) -> None:
+def operator(name: str, run: Callable[[list[pa.Table], Any], pa.Table], *, difference: str = "") -> None:
     """Register a tabular Python operator that the binder puts into plans."""
     _add(_OPERATORS, OperatorRow(name, run, difference=difference))
 

@@ -1,16 +1,15 @@
-"""Aggregate functions that are DuckDB's own, or a line over them.
+"""Aggregate functions that are one expression of SQL.
 
-Over no values ``sum`` is 0, ``avg`` NaN, ``stdev`` and ``variance`` 0, and minima and maxima are null,
-as the engine's own answers show.
+Sources: Kusto documentation, "Aggregation function types at a glance" and the functions' pages.
+Aggregates skip nulls. Over no values, sums and extremes are null, counts zero, lists empty.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from decimal import Context, Decimal
-from typing import Any
 
-from spark_kusto.kql.functions.dynamics import json_of
+from spark_kusto.errors import KqlSemanticError
+from spark_kusto.kql.functions.dynamics import json_item, json_of
 from spark_kusto.kql.registry import (
     ANY,
     BOOL,
@@ -20,371 +19,352 @@ from spark_kusto.kql.registry import (
     INT,
     INTEGER,
     LONG,
+    NUMBER,
     ORDERABLE,
     REAL,
     STRING,
+    SUMMABLE,
     TIMESPAN,
     Argument,
     Emission,
     aggregate,
-    constant,
     optional,
-    overload,
     parameter,
+    promoted,
     python_scalar,
     same,
 )
+from spark_kusto.kql.sql.arithmetic import wrapped
 from spark_kusto.types import KustoType
 
-_PREDICATE = parameter(BOOL, "predicate")
 MOST_ITEMS = 1_048_576
-"""How many values ``make_list`` and ``make_set`` keep unless told."""
+"""Default and largest size of arrays that aggregates build."""
+
+_JSON_CANNOT_TELL = frozenset({DATETIME, TIMESPAN, DECIMAL, KustoType.GUID})
 
 
-def _pair(
+def _with_if(
     name: str,
-    conditional: str,
-    shapes: Sequence[tuple[Sequence[Any], Any, Callable[[Emission, str], str]]],
+    parameters: Sequence[object],
+    returns: object,
+    sql: Callable[[Emission, str], str],
     *,
-    aliases: Sequence[str] = (),
-    conditional_aliases: Sequence[str] = (),
     column: str | None = None,
-    conditional_column: str | None = None,
+    if_column: str | None = None,
+    if_name: str | None = None,
     nulls: str = "maybe",
+    by_order: bool = False,
+    element: Callable[[Sequence[Argument]], KustoType | None] | None = None,
+    aliases: Sequence[str] = (),
+    difference: str = "",
 ) -> None:
-    """An aggregate and its form with a predicate; the SQL takes the FILTER clause as a text."""
+    """Register an aggregate and its ``if`` form, whose last required argument is a predicate.
 
-    def plain(emit: Callable[[Emission, str], str]) -> Callable[[Emission], str]:
-        return lambda call: emit(call, "")
+    ``sql`` gets the call and the FILTER clause to append.
+    """
+    first: list[object] = [p for p in parameters if not getattr(p, "optional", False)]
+    rest: list[object] = [p for p in parameters if getattr(p, "optional", False)]
+    place = len(first)
 
-    def filtered(emit: Callable[[Emission, str], str], place: int) -> Callable[[Emission], str]:
-        return lambda call: emit(call, f" FILTER (WHERE {call.sql[place]})")
+    def emit_if(call: Emission) -> str:
+        predicate = call.arguments[place]
+        arguments = (*call.arguments[:place], *call.arguments[place + 1 :])
+        inner = Emission(
+            call.name,
+            arguments,
+            call.returns,
+            call.order,
+            python=call.python,
+            fresh=call.fresh,
+        )
+        return sql(inner, f" FILTER (WHERE {predicate.sql})")
 
     aggregate(
         name,
-        [overload(kinds, returns, plain(emit)) for kinds, returns, emit in shapes],
-        aliases=aliases,
+        parameters,  # type: ignore[arg-type]
+        returns,  # type: ignore[arg-type]
+        lambda call: sql(call, ""),
         column=column,
         nulls=nulls,
+        by_order=by_order,
+        element=element,
+        aliases=aliases,
+        difference=difference,
     )
     aggregate(
-        conditional,
-        [
-            overload(
-                [*kinds[:1], _PREDICATE, *kinds[1:]]
-                if len(kinds) < 2 or kinds[1].optional
-                else [*kinds, _PREDICATE],
-                returns,
-                filtered(emit, 1 if len(kinds) < 2 or kinds[1].optional else len(kinds)),
-            )
-            for kinds, returns, emit in shapes
-        ],
-        aliases=conditional_aliases,
-        column=conditional_column,
+        if_name or f"{name}if",
+        [*first, parameter(BOOL, "predicate"), *rest],  # type: ignore[list-item]
+        returns,  # type: ignore[arg-type]
+        emit_if,
+        column=if_column,
         nulls=nulls,
+        by_order=by_order,
+        element=element,
+        difference=difference,
     )
 
 
-# --- counts --------------------------------------------------------------------------------------
+# --- counts, sums, extremes ----------------------------------------------------------------------
 
-aggregate(
-    "count",
-    [
-        overload([], LONG, "count(*)"),
-        overload([parameter(BOOL, "predicate")], LONG, "count(*) FILTER (WHERE {0})"),
-        overload([parameter(ANY)], LONG, "count(*)"),
-    ],
-    column="count_{0}",
-    nulls="never",
-    aliases=["cnt"],
-)
-aggregate("countif", [_PREDICATE], LONG, "count(*) FILTER (WHERE {0})", column="countif_{0}", nulls="never")
+aggregate("count", [], LONG, "count(*)", column="count_", nulls="never", aliases=["cnt"])
+aggregate("countif", [BOOL], LONG, "count(*) FILTER (WHERE {0})", column="countif_", nulls="never")
 
 
-def _count_distinct(call: Emission, where: str) -> str:
-    return f"count(DISTINCT {call.sql[0]}){where}"
+def _sum(call: Emission, where: str) -> str:
+    argument = call.arguments[0]
+    text = f"sum({argument.sql}){where}"
+    if argument.type in (LONG, TIMESPAN):
+        return f"coalesce({wrapped(text)}, 0)"
+    if argument.type is INT:
+        return f"coalesce({text}, 0)::BIGINT"
+    if argument.type is DECIMAL:
+        return f"coalesce({text}, 0)::DECIMAL(38,18)"
+    return f"coalesce({text}, 0)"
 
 
-_ACCURACY = optional(ANY, name="accuracy")
-_pair(
-    "dcount",
-    "dcountif",
-    [([parameter(ANY, "expr"), _ACCURACY], LONG, _count_distinct)],
-    nulls="never",
-)
-_pair(
-    "count_distinct", "count_distinctif", [([parameter(ANY, "expr")], LONG, _count_distinct)], nulls="never"
-)
+_with_if("sum", [NUMBER | {TIMESPAN}], promoted(0), _sum, nulls="never")
 
 
-# --- sums and means ------------------------------------------------------------------------------
-
-
-def _sum(kind: str, zero: str) -> Callable[[Emission, str], str]:
-    return lambda call, where: f"coalesce(CAST(sum({call.sql[0]}){where} AS {kind}), {zero})"
-
-
-_pair(
-    "sum",
-    "sumif",
-    [
-        ([parameter(INTEGER, "expr")], LONG, _sum("BIGINT", "0")),
-        ([parameter(REAL, "expr")], REAL, _sum("DOUBLE", "0.0::DOUBLE")),
-        ([parameter(DECIMAL, "expr")], DECIMAL, _sum("DECIMAL(38, 18)", "0::DECIMAL(38, 18)")),
-        ([parameter(TIMESPAN, "expr")], TIMESPAN, _sum("BIGINT", "0")),
-    ],
-    nulls="never",
-)
-
-
-def _avg_decimal(total: Decimal | None, count: int) -> Decimal | None:
-    return None if total is None or not count else Context(prec=34).divide(total, Decimal(count))
-
-
-python_scalar("$avg_decimal", [DECIMAL, LONG], DECIMAL, _avg_decimal)
-
-_pair(
-    "avg",
-    "avgif",
-    [
-        (
-            [parameter(frozenset({INT, LONG, REAL}), "expr")],
-            REAL,
-            lambda call, where: f"coalesce(avg({call.sql[0]}){where}, 'NaN'::DOUBLE)",
-        ),
-        (
-            [parameter(DECIMAL, "expr")],
-            DECIMAL,
-            lambda call, where: call.udf(
-                "$avg_decimal",
-                f"CAST(sum({call.sql[0]}){where} AS DECIMAL(38, 18))",
-                f"count({call.sql[0]}){where}",
-            ),
-        ),
-        (
-            [parameter(TIMESPAN, "expr")],
-            TIMESPAN,
-            lambda call, where: f"CAST(trunc(avg({call.sql[0]}){where}) AS BIGINT)",
-        ),
-        (
-            [parameter(DATETIME, "expr")],
-            DATETIME,
-            lambda call, where: f"make_timestamp(CAST(floor(avg(epoch_us({call.sql[0]})){where}) AS BIGINT))",
-        ),
-    ],
-)
-
-
-def _of(function: str) -> Callable[[Emission, str], str]:
+def _extreme(function: str) -> Callable[[Emission, str], str]:
     return lambda call, where: f"{function}({call.sql[0]}){where}"
 
 
-_pair("min", "minif", [([parameter(ORDERABLE, "expr")], same(0), _of("min"))])
-_pair("max", "maxif", [([parameter(ORDERABLE, "expr")], same(0), _of("max"))])
+_with_if("min", [ORDERABLE], same(0), _extreme("min"))
+_with_if("max", [ORDERABLE], same(0), _extreme("max"))
 
 
-# --- spread --------------------------------------------------------------------------------------
+def _average_type(types: tuple[KustoType, ...]) -> KustoType:
+    return types[0] if types[0] in (DECIMAL, TIMESPAN, DATETIME) else REAL
 
 
-def _number(argument: Argument) -> str:
-    """SQL of a value as a number: datetimes in ticks."""
+def _average(call: Emission, where: str) -> str:
+    argument = call.arguments[0]
+    if argument.type is TIMESPAN:
+        return f"CAST(avg({argument.sql}){where} AS BIGINT)"
     if argument.type is DATETIME:
-        return f"(epoch_us({argument.sql}) * 10)"
-    return f"CAST({argument.sql} AS DOUBLE)"
+        return f"make_timestamp(CAST(avg(epoch_us({argument.sql})){where} AS BIGINT))"
+    if argument.type is DECIMAL:
+        total, count = f"sum({argument.sql}){where}", f"count({argument.sql}){where}"
+        return call.udf(
+            "$decimal_divide",
+            f"CAST({total} AS DECIMAL(38,18))",
+            f"CAST({count} AS DECIMAL(38,18))",
+            types=(DECIMAL, DECIMAL),
+        )
+    # Kusto answers NaN, not null, where there is nothing to average.
+    return f"coalesce(avg({argument.sql}){where}, 'nan'::DOUBLE)"
 
 
-_SUMMABLE = frozenset({INT, LONG, REAL, DECIMAL, TIMESPAN, DATETIME})
+_with_if("avg", [SUMMABLE], _average_type, _average)
 
 
 def _spread(function: str) -> Callable[[Emission, str], str]:
-    return lambda call, where: f"coalesce({function}({_number(call.arguments[0])}){where}, 0.0::DOUBLE)"
-
-
-def _joint(function: str) -> Callable[[Emission, str], str]:
     def emit(call: Emission, where: str) -> str:
-        x, y = map(_number, call.arguments)
-        return f"coalesce({function}({x}, {y}){where}, 0.0::DOUBLE)"
+        arguments = []
+        for argument in call.arguments:
+            sql = argument.sql
+            if argument.type is DATETIME:
+                sql = f"(epoch_us({sql}) * 10)"
+            arguments.append(f"{sql}::DOUBLE")
+        return f"{function}({', '.join(arguments)}){where}"
 
     return emit
 
 
-for _name, _conditional, _function in (
-    ("stdev", "stdevif", "stddev_samp"),
-    ("stdevp", "stdevpif", "stddev_pop"),
-    ("variance", "varianceif", "var_samp"),
-    ("variancep", "variancepif", "var_pop"),
-):
-    _pair(_name, _conditional, [([parameter(_SUMMABLE, "expr")], REAL, _spread(_function))], nulls="never")
-for _name, _conditional, _function in (
-    ("covariance", "covarianceif", "covar_samp"),
-    ("covariancep", "covariancepif", "covar_pop"),
-):
-    _pair(
-        _name,
-        _conditional,
-        [([parameter(_SUMMABLE, "x"), parameter(_SUMMABLE, "y")], REAL, _joint(_function))],
-        nulls="never",
-    )
+def _sample_spread(function: str) -> Callable[[Emission, str], str]:
+    # The sample variance of a single value is 0 in Kusto, and NaN of none.
+    inner = _spread(function)
 
-aggregate("binary_all_and", [parameter(LONG, "expr")], LONG, "bit_and({0})", column="{0}")
-aggregate("binary_all_or", [parameter(LONG, "expr")], LONG, "bit_or({0})", column="{0}")
-aggregate("binary_all_xor", [parameter(LONG, "expr")], LONG, "bit_xor({0})", column="{0}")
-
-
-# --- lists, sets, bags ---------------------------------------------------------------------------
-
-
-def _limit(call: Emission, place: int) -> str:
-    size = call.arguments[place].value if len(call.arguments) > place else MOST_ITEMS
-    return str(size if isinstance(size, int) and size > 0 else MOST_ITEMS)
-
-
-def _as_array(items: str, limit: str) -> str:
-    """SQL of the JSON array of a list of JSON texts; over no rows it is empty."""
-    return f"concat('[', array_to_string(list_slice({items}, 1, {limit}), ','), ']')"
-
-
-def _make_list(predicate: bool, nulls: bool) -> Callable[[Emission], str]:
-    def emit(call: Emission) -> str:
-        argument = call.arguments[0]
-        item = json_of(call, argument)
-        conditions = []
-        if nulls:
-            item = f"coalesce({item}, 'null')"
-        elif argument.nullable and argument.type is not STRING:
-            conditions.append(f"{argument.sql} IS NOT NULL")
-        if predicate:
-            conditions.append(call.sql[1])
-        where = f" FILTER (WHERE {' AND '.join(conditions)})" if conditions else ""
-        return _as_array(f"list({item}{call.order}){where}", _limit(call, 2 if predicate else 1))
+    def emit(call: Emission, where: str) -> str:
+        count = f"count({call.sql[0]}){where}"
+        return f"CASE {count} WHEN 0 THEN 'nan'::DOUBLE WHEN 1 THEN 0e0 ELSE {inner(call, where)} END"
 
     return emit
 
 
-def _make_set(predicate: bool) -> Callable[[Emission], str]:
-    def emit(call: Emission) -> str:
-        argument = call.arguments[0]
-        limit = _limit(call, 2 if predicate else 1)
-        where = f" FILTER (WHERE {call.sql[1]})" if predicate else ""
-        if argument.type is DYNAMIC:
-            # The items of arrays are united; other values count as they are.
-            items = call.once(
-                "CASE WHEN json_type({x}) = 'ARRAY' THEN CAST(json_extract({x}, '$[*]') AS VARCHAR[])"
-                " ELSE [{x}] END",
-                x=argument.sql,
-            )
-            return _as_array(
-                f"list_filter(list_distinct(flatten(list({items}){where})), lambda item: item IS NOT NULL)",
-                limit,
-            )
-        conditions = []
-        if argument.nullable and argument.type is not STRING:
-            conditions.append(f"{argument.sql} IS NOT NULL")
-        if predicate:
-            conditions.append(call.sql[1])
-        where = f" FILTER (WHERE {' AND '.join(conditions)})" if conditions else ""
-        plain = Argument("item", argument.type, argument.element, nullable=False)
-        items = f"list(DISTINCT {argument.sql}){where}"
-        return _as_array(f"list_transform({items}, lambda item: {json_of(call, plain)})", limit)
-
-    return emit
-
-
-def _item_type(arguments: Sequence[Argument]) -> KustoType | None:
-    kind = arguments[0].type
-    return arguments[0].element if kind is DYNAMIC else kind
-
-
-_EXPR = parameter(ANY, "expr")
-_SIZE = optional(constant(INTEGER), name="maxSize")
-aggregate(
-    "make_list",
-    [_EXPR, _SIZE],
-    DYNAMIC,
-    _make_list(False, False),
-    column="list_{0}",
-    nulls="never",
-    aliases=["makelist"],
-    element=_item_type,
+_with_if("stdev", [SUMMABLE], REAL, _sample_spread("stddev_samp"))
+_with_if("stdevp", [SUMMABLE], REAL, _spread("stddev_pop"))
+_with_if("variance", [SUMMABLE], REAL, _sample_spread("var_samp"))
+_with_if("variancep", [SUMMABLE], REAL, _spread("var_pop"))
+_with_if(
+    "covariance",
+    [SUMMABLE, SUMMABLE],
+    REAL,
+    _spread("covar_samp"),
+    column="covariance_{0}_{1}",
+    if_column="covarianceif_{0}_{1}",
 )
-aggregate(
-    "make_list_if",
-    [_EXPR, _PREDICATE, _SIZE],
-    DYNAMIC,
-    _make_list(True, False),
-    column="list_{0}",
+_with_if(
+    "covariancep",
+    [SUMMABLE, SUMMABLE],
+    REAL,
+    _spread("covar_pop"),
+    column="covariancep_{0}_{1}",
+    if_column="covariancepif_{0}_{1}",
+)
+
+
+def _bits(function: str) -> Callable[[Emission], str]:
+    return lambda call: f"{function}({call.sql[0]}::BIGINT)"
+
+
+aggregate("binary_all_and", [INTEGER], LONG, _bits("bit_and"), column="{0}")
+aggregate("binary_all_or", [INTEGER], LONG, _bits("bit_or"), column="{0}")
+aggregate("binary_all_xor", [INTEGER], LONG, _bits("bit_xor"), column="{0}")
+
+
+# --- distinct counts -----------------------------------------------------------------------------
+
+
+def _distinct_count(call: Emission, where: str) -> str:
+    argument = call.arguments[0]
+    sql = argument.sql
+    # Null is not counted; an empty string is a value.
+    return f"count(DISTINCT {sql}){where}"
+
+
+_with_if(
+    "dcount",
+    [ANY, optional(parameter(LONG, "accuracy"))],
+    LONG,
+    _distinct_count,
     nulls="never",
-    element=_item_type,
+    difference="exact, whatever the accuracy level; Kusto estimates",
+)
+_with_if("count_distinct", [ANY], LONG, _distinct_count, nulls="never")
+
+
+# --- lists and sets ------------------------------------------------------------------------------
+
+
+def _limit(call: Emission) -> int:
+    if len(call.arguments) < 2:
+        return MOST_ITEMS
+    value = call.arguments[1].value
+    if not isinstance(value, int):
+        raise KqlSemanticError(f"{call.name}(): the largest size must be a constant.")
+    return max(0, min(value, MOST_ITEMS))
+
+
+def _cut(call: Emission, items: str) -> str:
+    limit = _limit(call)
+    return items if limit >= MOST_ITEMS else f"list_slice({items}, 1, {limit})"
+
+
+def as_json_array(items: str) -> str:
+    """SQL of a JSON array from a list of JSON texts; an empty or missing list is ``[]``."""
+    return f"concat('[', array_to_string({items}, ','), ']')"
+
+
+def _list(call: Emission, where: str) -> str:
+    argument = call.arguments[0]
+    item = json_of(call, argument)
+    present = "" if argument.type is STRING else f"{argument.sql} IS NOT NULL"
+    if present:
+        where = where[:-1] + f" AND {present})" if where else f" FILTER (WHERE {present})"
+    return as_json_array(_cut(call, f"list({item}{call.order}){where}"))
+
+
+def _list_with_nulls(call: Emission) -> str:
+    item = json_item(call, call.arguments[0])
+    return as_json_array(f"list({item}{call.order})")
+
+
+def _set(call: Emission, where: str) -> str:
+    argument = call.arguments[0]
+    item = json_of(call, argument)
+    if argument.type is DYNAMIC:
+        # Arrays are taken apart: a set of their items, nulls left out.
+        inner = f"list_distinct(flatten(list(json_extract({argument.sql}, '$[*]')::VARCHAR[]){where}))"
+        scalars = f"list({item}){where}"
+        items = call.once(
+            "list_distinct(list_filter(flatten(list_transform({l}, lambda d:"
+            " CASE WHEN json_type(d) = 'ARRAY' THEN json_extract(d, '$[*]')::VARCHAR[]"
+            " ELSE [d] END)), lambda d: d IS NOT NULL AND d <> 'null'))",
+            l=scalars,
+        )
+        del inner
+        return as_json_array(_cut(call, items))
+    present = "" if argument.type is STRING else f"{argument.sql} IS NOT NULL"
+    if present:
+        where = where[:-1] + f" AND {present})" if where else f" FILTER (WHERE {present})"
+    return as_json_array(_cut(call, f"list(DISTINCT {item}){where}"))
+
+
+def _element(arguments: Sequence[Argument]) -> KustoType | None:
+    kind = arguments[0].type
+    return kind if kind in _JSON_CANNOT_TELL else None
+
+
+_SIZE = optional(parameter(LONG, "maxSize"))
+
+_with_if(
+    "make_list",
+    [ANY, _SIZE],
+    DYNAMIC,
+    _list,
+    column="list_{0}",
+    if_column="list_{0}",
+    if_name="make_list_if",
+    nulls="never",
+    by_order=True,
+    element=_element,
+    aliases=["makelist"],
 )
 aggregate(
     "make_list_with_nulls",
-    [_EXPR, _SIZE],
+    [ANY],
     DYNAMIC,
-    _make_list(False, True),
+    _list_with_nulls,
     column="list_{0}",
     nulls="never",
-    element=_item_type,
+    by_order=True,
+    element=_element,
 )
-aggregate(
+_with_if(
     "make_set",
-    [_EXPR, _SIZE],
+    [ANY, _SIZE],
     DYNAMIC,
-    _make_set(False),
+    _set,
     column="set_{0}",
+    if_column="set_{0}",
+    if_name="make_set_if",
     nulls="never",
+    element=_element,
     aliases=["makeset"],
-    element=_item_type,
-)
-aggregate(
-    "make_set_if",
-    [_EXPR, _PREDICATE, _SIZE],
-    DYNAMIC,
-    _make_set(True),
-    column="set_{0}",
-    nulls="never",
-    element=_item_type,
 )
 
 
-def _merge_bags(bags: list[Any] | None, most: int) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for bag in bags or []:
+def _merge_bags(bags: list[object], limit: int | None = None) -> dict[str, object]:
+    merged: dict[str, object] = {}
+    for bag in bags:
         if isinstance(bag, dict):
             for key, value in bag.items():
-                if key in merged:
+                if limit is not None and len(merged) >= limit and key not in merged:
                     continue
-                if len(merged) >= most:
-                    return merged
-                merged[key] = value
+                merged.setdefault(key, value)
     return merged
 
 
-python_scalar("$merge_bags", [DYNAMIC, LONG], DYNAMIC, _merge_bags, lists=1, calls_on_null=True)
+python_scalar("$make_bag", [DYNAMIC, LONG], DYNAMIC, _merge_bags, lists=1, calls_on_null=True)
 
 
-def _make_bag(predicate: bool) -> Callable[[Emission], str]:
-    def emit(call: Emission) -> str:
-        where = f" FILTER (WHERE {call.sql[1]})" if predicate else ""
-        size = _limit(call, 2 if predicate else 1)
-        return call.udf("$merge_bags", f"list({call.sql[0]}{call.order}){where}", size)
-
-    return emit
+def _bag(call: Emission, where: str) -> str:
+    bags = f"coalesce(list({call.sql[0]}{call.order}){where}, [])"
+    return call.udf("$make_bag", bags, f"{_limit(call)}::BIGINT", types=(DYNAMIC, LONG))
 
 
-aggregate(
+_with_if(
     "make_bag",
-    [parameter(DYNAMIC, "expr"), _SIZE],
+    [DYNAMIC, _SIZE],
     DYNAMIC,
-    _make_bag(False),
+    _bag,
     column="bag_{0}",
+    if_column="bag_{0}",
+    if_name="make_bag_if",
     nulls="never",
+    by_order=True,
     aliases=["make_dictionary"],
 )
-aggregate(
-    "make_bag_if",
-    [parameter(DYNAMIC, "expr"), _PREDICATE, _SIZE],
-    DYNAMIC,
-    _make_bag(True),
-    column="bag_{0}",
-    nulls="never",
-)
+
+aggregate("passthrough", [ANY], same(0), "any_value({0})", column="{0}")

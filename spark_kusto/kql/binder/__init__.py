@@ -1,0 +1,3 @@
+"""Binding: from syntax to a typed plan."""
+
+from __future__ import annotations

@@ -1,0 +1,3 @@
+"""``join`` and ``lookup``."""
+
+from __future__ import annotations

@@ -1,0 +1,301 @@
+"""``in``, ``has_any``, ``has_all``, ``between`` and their negations."""
+
+from __future__ import annotations
+
+import json
+
+from typing import TYPE_CHECKING, Any
+
+from spark_kusto.kql import syntax
+from spark_kusto.kql.binder.context import Context
+from spark_kusto.kql.binder.conversion import apply, convert
+from spark_kusto.kql.binder.operators import arithmetic, comparable, comparison
+from spark_kusto.kql.binder.strings import has_sql, negated, term_pattern, text_operator
+from spark_kusto.kql.plan import Expr, InQuery, Literal
+from spark_kusto.kql.registry import (
+    ANY,
+    BOOL,
+    DYNAMIC,
+    STRING,
+    Emission,
+    ScalarRow,
+    overload,
+    parameter,
+    repeated,
+)
+from spark_kusto.kql.sql.literals import string
+from spark_kusto.types import KustoType
+
+if TYPE_CHECKING:
+    from spark_kusto.kql.binder.core import Binder
+
+
+def _in(call: Emission) -> str:
+    test = f"({call.sql[0]} IN ({', '.join(call.sql[1:])}))"
+    if call.filter_position or not call.arguments[0].nullable:
+        return test
+    return f"coalesce({test}, false)"
+
+
+def _in_ignoring_case(call: Emission) -> str:
+    items = [
+        string(argument.value.lower()) if isinstance(argument.value, str) else f"lower({argument.sql})"
+        for argument in call.arguments[1:]
+    ]
+    return f"(lower({call.sql[0]}) IN ({', '.join(items)}))"
+
+
+def _in_array(call: Emission) -> str:
+    value, array = call.sql
+    if call.name == "in~ array":
+        items = f"list_transform(json_extract_string({array}, '$[*]'), lambda x: lower(x))"
+        return f"coalesce(list_contains({items}, lower({value})), false)"
+    return f"coalesce(list_contains(json_extract_string({array}, '$[*]'), {value}), false)"
+
+
+def _has_any(call: Emission) -> str:
+    text, needles = call.sql[0], call.arguments[1:]
+    words = [str(needle.value) for needle in needles]
+    if "" in words:
+        return "true"
+    if len(words) <= 6:
+        return f"({' OR '.join(has_sql(text, word, False) for word in words)})"
+    pattern = "|".join(term_pattern(word) for word in words)
+    return f"regexp_matches({text}, {string(pattern)}, 'is')"
+
+
+def _has_all(call: Emission) -> str:
+    text = call.sql[0]
+    words = [str(needle.value) for needle in call.arguments[1:]]
+    return f"({' AND '.join(has_sql(text, word, False) for word in words)})"
+
+
+def _has_in_array(call: Emission) -> str:
+    value, array = call.sql
+    function = "list_bool_or" if call.name == "has_any array" else "list_bool_and"
+    word = call.fresh()
+    pattern = (
+        f"'(?is)' || CASE WHEN regexp_matches({word}, '^[\\pL\\pN]') THEN '(?:^|[^\\pL\\pN])' ELSE '' END"
+        f" || regexp_escape({word})"
+        f" || CASE WHEN regexp_matches({word}, '[\\pL\\pN]$') THEN '(?:$|[^\\pL\\pN])' ELSE '' END"
+    )
+    tests = (
+        f"list_transform(json_extract_string({array}, '$[*]'),"
+        f" lambda {word}: regexp_matches({value}, {pattern}))"
+    )
+    return f"coalesce({function}({tests}), false)"
+
+
+def _row(name: str, emit: Any, *parameters: Any) -> ScalarRow:
+    return ScalarRow(name, (overload(list(parameters), BOOL, emit, "never"),), "never")
+
+
+_IN = _row("in", _in, parameter(ANY), repeated(ANY))
+_IN_TILDE = _row("in~", _in_ignoring_case, parameter(STRING), repeated(STRING))
+_IN_ARRAY = _row("in array", _in_array, parameter(STRING), parameter(DYNAMIC))
+_IN_TILDE_ARRAY = _row("in~ array", _in_array, parameter(STRING), parameter(DYNAMIC))
+_HAS_ANY = _row("has_any", _has_any, parameter(STRING), repeated(STRING))
+_HAS_ALL = _row("has_all", _has_all, parameter(STRING), repeated(STRING))
+_HAS_ANY_ARRAY = _row("has_any array", _has_in_array, parameter(STRING), parameter(DYNAMIC))
+_HAS_ALL_ARRAY = _row("has_all array", _has_in_array, parameter(STRING), parameter(DYNAMIC))
+
+
+def _call(row: ScalarRow, *arguments: Expr) -> Expr:
+    return apply(row, row.overloads[0], arguments)
+
+
+def literal_of(value: Any) -> Literal:
+    """A literal of a JSON value: string, long, real or bool, dynamic for the rest."""
+    if isinstance(value, bool):
+        return Literal(KustoType.BOOL, nullable=False, value=value)
+    if isinstance(value, int):
+        return Literal(KustoType.LONG, nullable=False, value=value)
+    if isinstance(value, float):
+        return Literal(KustoType.REAL, nullable=False, value=value)
+    if isinstance(value, str):
+        return Literal(KustoType.STRING, nullable=False, value=value)
+    text = None if value is None else json.dumps(value)
+    return Literal(KustoType.DYNAMIC, nullable=value is None, value=text)
+
+
+def bind_membership(binder: Binder, node: syntax.Membership, context: Context) -> Expr:
+    """``operand in (items)`` and its like."""
+    from spark_kusto.kql.binder.expressions import conjunction, disjunction
+
+    operator = node.operator
+    negative = operator.startswith("!")
+    base = operator.lstrip("!")
+    if isinstance(node.operand, syntax.Star):
+        terms = [
+            _membership(binder, node, base, convert(column, STRING), context)
+            for column in context.columns.values()
+        ]
+        result = disjunction(terms) if terms else literal_of(False)
+    else:
+        operand = binder.expression(node.operand, context)
+        result = _membership(binder, node, base, operand, context)
+    del conjunction
+    return negated(result) if negative else result
+
+
+def _membership(binder: Binder, node: syntax.Membership, base: str, operand: Expr, context: Context) -> Expr:
+    from spark_kusto.kql.binder.expressions import disjunction
+    from spark_kusto.kql.binder.sources import is_tabular
+
+    if base in ("has_any", "has_all", "in~"):
+        operand = convert(operand, STRING)
+    scalars: list[Expr] = []
+    parts: list[Expr] = []
+    for item in node.items:
+        if is_tabular(binder, item, context.environment, context.columns):
+            parts.append(_in_query(binder, base, operand, item, context))
+            continue
+        bound = binder.expression(item, context)
+        if bound.type is DYNAMIC and isinstance(bound, Literal):
+            value = None if bound.value is None else json.loads(bound.value)
+            values = value if isinstance(value, list) else [] if value is None else [value]
+            scalars.extend(literal_of(entry) for entry in values)
+        elif bound.type is DYNAMIC and (base != "in" or operand.type is not DYNAMIC):
+            parts.append(_in_dynamic(base, operand, bound))
+        else:
+            scalars.append(bound)
+    if scalars:
+        parts.append(_in_scalars(binder, node, base, operand, scalars))
+    if not parts:
+        return literal_of(base == "has_all")
+    if base == "has_all" and len(parts) > 1:
+        from spark_kusto.kql.binder.expressions import conjunction
+
+        return conjunction(parts)
+    return disjunction(parts)
+
+
+def _in_dynamic(base: str, operand: Expr, array: Expr) -> Expr:
+    rows = {
+        "in": _IN_ARRAY,
+        "in~": _IN_TILDE_ARRAY,
+        "has_any": _HAS_ANY_ARRAY,
+        "has_all": _HAS_ALL_ARRAY,
+    }
+    return _call(rows[base], convert(operand, STRING), array)
+
+
+def _in_scalars(binder: Binder, node: syntax.Membership, base: str, operand: Expr, items: list[Expr]) -> Expr:
+    if base == "in~":
+        return _call(_IN_TILDE, operand, *(convert(item, STRING) for item in items))
+    if base in ("has_any", "has_all"):
+        texts = [convert(item, STRING) for item in items]
+        if all(isinstance(text, Literal) for text in texts):
+            return _call(_HAS_ANY if base == "has_any" else _HAS_ALL, operand, *texts)
+        from spark_kusto.kql.binder.expressions import conjunction, disjunction
+
+        tests = [text_operator("has", operand, text) for text in texts]
+        return disjunction(tests) if base == "has_any" else conjunction(tests)
+    if operand.type is DYNAMIC:
+        # Compared as what the items are.
+        kind = items[0].type if all(i.type is items[0].type for i in items) else STRING
+        if kind is not DYNAMIC:
+            operand = convert(operand, kind)
+    taken: list[Expr] = []
+    for item in items:
+        sides = comparable(operand, item)
+        if sides is None and isinstance(item, Literal) and item.value is None:
+            continue
+        if sides is None:
+            if item.type is STRING or operand.type is STRING:
+                sides = (operand, convert(item, operand.type))
+            else:
+                raise binder.error(
+                    f"Cannot compare values of types {operand.type} and {item.type}.",
+                    node,
+                    code="SEM0064",
+                    remedy="Try adding explicit casts.",
+                )
+        if sides[0].type is not operand.type:
+            operand = sides[0]
+            taken = [convert(known, operand.type) for known in taken]
+        if isinstance(sides[1], Literal) and sides[1].value is None:
+            continue
+        taken.append(sides[1])
+    if not taken:
+        return literal_of(False)
+    if len(taken) == 1:
+        test = comparison("==", operand, taken[0])
+        assert test is not None
+        return test
+    return _call(_IN, operand, *taken)
+
+
+def _in_query(binder: Binder, base: str, operand: Expr, item: syntax.Expression, context: Context) -> Expr:
+    relation = binder.relation(item, context.environment)
+    if not relation.columns:
+        return literal_of(False)
+    column: Expr = relation.columns[0][1]
+    if base in ("has_any", "has_all"):
+        from spark_kusto.kql.binder.subqueries import as_array
+
+        rows = {"has_any": _HAS_ANY_ARRAY, "has_all": _HAS_ALL_ARRAY}
+        return _call(rows[base], operand, as_array(binder, relation))
+    if column.type is DYNAMIC and operand.type is not DYNAMIC:
+        column = convert(column, operand.type)
+    elif base == "in~":
+        column = convert(column, STRING)
+    if base == "in~":
+        operand, column = _lowered(operand), _lowered(column)
+    else:
+        sides = comparable(operand, column)
+        if sides is None:
+            raise binder.error(
+                f"Cannot compare values of types {operand.type} and {column.type}.",
+                item,
+                code="SEM0064",
+                remedy="Try adding explicit casts.",
+            )
+        operand, column = sides
+    relation, columns = binder.as_columns(relation, [column])
+    return InQuery(BOOL, nullable=False, operand=operand, node=relation.node, column=columns[0].id)
+
+
+_LOWER = ScalarRow("tolower", (overload([STRING], STRING, "lower({0})"),))
+
+
+def _lowered(expression: Expr) -> Expr:
+    return _call(_LOWER, expression)
+
+
+def _between(call: Emission) -> str:
+    value, low, high = call.sql
+    return f"({value} BETWEEN {low} AND {high})"
+
+
+_BETWEEN = ScalarRow("between", (overload([ANY, ANY, ANY], BOOL, _between),))
+
+
+def bind_between(binder: Binder, node: syntax.Between, context: Context) -> Expr:
+    """``operand between (low .. high)``; a timespan as high counts from low."""
+    operand = binder.expression(node.operand, context)
+    low = binder.expression(node.low, context)
+    high = binder.expression(node.high, context)
+    if high.type is KustoType.TIMESPAN and low.type is KustoType.DATETIME:
+        shifted = arithmetic("+", low, high)
+        assert shifted is not None
+        high = shifted
+    first = comparable(operand, low)
+    second = comparable(operand, high)
+    if first is None or second is None:
+        other = low if first is None else high
+        raise binder.error(
+            f"Cannot compare values of types {operand.type} and {other.type}.",
+            node,
+            code="SEM0064",
+            remedy="Try adding explicit casts.",
+        )
+    if first[0].type is second[0].type:
+        result = _call(_BETWEEN, first[0], first[1], second[1])
+    else:
+        from spark_kusto.kql.binder.expressions import conjunction
+
+        above, below = comparison(">=", operand, low), comparison("<=", operand, high)
+        assert above is not None and below is not None
+        result = conjunction([above, below])
+    return negated(result) if node.negated else result

@@ -1,0 +1,155 @@
+"""Lists of named expressions, as ``project``, ``extend``, ``print`` and others have them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spark_kusto.kql import syntax
+from spark_kusto.kql.binder.calls import Several, bind_outcome
+from spark_kusto.kql.binder.context import Context, Relation
+from spark_kusto.kql.binder.naming import inferred_name
+from spark_kusto.kql.plan import Column, Expr, ExtendNode, OrderKey, Window, contains, has_window
+from spark_kusto.kql.registry import LONG
+
+if TYPE_CHECKING:
+    from spark_kusto.kql.binder.core import Binder
+
+
+@dataclass(frozen=True)
+class Item:
+    """One column to be.
+
+    Attributes:
+        name: as declared or inferred; None if it has to be made up.
+        declared: whether the query names it.
+        further: whether it is a further value of a call that has several.
+    """
+
+    name: str | None
+    expression: Expr
+    declared: bool
+    node: syntax.Node
+    further: bool = False
+
+
+def bind_items(binder: Binder, nodes: Sequence[syntax.Expression], context: Context) -> list[Item]:
+    """The columns that a list of expressions makes."""
+    items: list[Item] = []
+    for node in nodes:
+        items.extend(bind_item(binder, node, context))
+    return items
+
+
+def bind_item(binder: Binder, node: syntax.Expression, context: Context) -> list[Item]:
+    """The columns that one expression makes: several for calls with several values."""
+    names: tuple[syntax.Name, ...] = ()
+    value = node
+    if isinstance(node, syntax.NamedExpression):
+        names, value = node.names, node.value
+    outcome = _outcome(binder, value, context)
+    if isinstance(outcome, Several):
+        first = inferred_name(value.arguments[0]) if _has_arguments(value) else None
+        items = []
+        for place, (name, expression) in enumerate(outcome.values):
+            if place < len(names):
+                items.append(Item(names[place].name, expression, True, node))
+            else:
+                text = name.replace("{0}", first or "")
+                items.append(Item(text, expression, False, node, place > 0))
+        if len(names) > len(outcome.values):
+            raise binder.error(
+                f"The name '{names[-1].name}' has no corresponding value.", node, code="SEM0100"
+            )
+        return items
+    if len(names) > 1:
+        raise binder.error("The expression does not have several values.", node)
+    if names:
+        return [Item(names[0].name, outcome, True, node)]
+    if isinstance(value, syntax.Call) and value.name in ("column_ifexists", "columnifexists"):
+        name = _existing_name(binder, value, context)
+        return [Item(name, outcome, False, node)]
+    return [Item(inferred_name(value), outcome, isinstance(value, syntax.Name), node)]
+
+
+def _has_arguments(node: syntax.Expression) -> bool:
+    return isinstance(node, syntax.Call) and bool(node.arguments)
+
+
+def _existing_name(binder: Binder, node: syntax.Call, context: Context) -> str | None:
+    if not node.arguments:
+        return None
+    wanted = binder.constant(node.arguments[0], context, "The name of a column")
+    return str(wanted) if wanted in context.columns else None
+
+
+def _outcome(binder: Binder, node: syntax.Expression, context: Context) -> Expr | Several:
+    if isinstance(node, syntax.Call):
+        return bind_outcome(binder, node, context)
+    return binder.expression(node, context)
+
+
+def add_columns(
+    binder: Binder, relation: Relation, expressions: Sequence[Expr]
+) -> tuple[Relation, list[Column]]:
+    """The relation's node with these expressions as columns, window functions taken care of.
+
+    Rows get their number in the order that window functions see, so that one after another
+    see the same order, whatever ties the sort keys leave.
+    """
+    if not any(has_window(expression) for expression in expressions):
+        return binder.as_columns(relation, expressions)
+    nested = [e for e in expressions if contains(e, _window_over_window)]
+    if nested:
+        relation, expressions = _unnest_windows(binder, relation, expressions)
+    if len(relation.order) == 1 and _is_row_number(binder, relation.order[0]):
+        return binder.as_columns(relation, expressions)
+    number = binder.column(LONG, nullable=False)
+    window = Window(LONG, nullable=False, template="row_number() OVER ({over})", order=relation.order)
+    relation, columns = binder.as_columns(relation, expressions)
+    assert isinstance(relation.node, ExtendNode)
+    node = replace(relation.node, items=(*relation.node.items, (number, window)))
+    binder.session.row_numbers.add(number.id)
+    order = (OrderKey(number, False, True),)
+    return replace(relation, node=node, order=order, serialized=True), columns
+
+
+def _is_row_number(binder: Binder, key: OrderKey) -> bool:
+    return isinstance(key.expression, Column) and key.expression.id in binder.session.row_numbers
+
+
+def _window_over_window(expression: Expr) -> bool:
+    return isinstance(expression, Window) and any(map(has_window, expression.arguments))
+
+
+def _unnest_windows(
+    binder: Binder, relation: Relation, expressions: Sequence[Expr]
+) -> tuple[Relation, Sequence[Expr]]:
+    """SQL allows no window function within another: inner ones become columns first."""
+    from spark_kusto.kql.binder.rewriting import rewrite
+
+    inner: dict[Expr, Column] = {}
+
+    def visit(expression: Expr) -> Expr:
+        if not isinstance(expression, Window):
+            return expression
+        arguments = tuple(
+            rewrite(
+                argument, lambda e: inner.setdefault(e, binder.column_like(e)) if isinstance(e, Window) else e
+            )
+            for argument in expression.arguments
+        )
+        return replace(expression, arguments=arguments)
+
+    taken = [rewrite(expression, visit, top_down=True) for expression in expressions]
+    relation, _ = add_columns(binder, relation, ())
+    columns = list(inner.items())
+    relation, made = add_columns(binder, relation, [expression for expression, _ in columns])
+    names = {column.id: own.id for (_, column), own in zip(columns, made, strict=True)}
+    from spark_kusto.kql.sql.substitution import substitute
+
+    taken = [substitute(expression, names) for expression in taken]
+    order = relation.order
+    taken = [rewrite(e, lambda w: replace(w, order=order) if isinstance(w, Window) else w) for e in taken]
+    return relation, taken

@@ -1,0 +1,230 @@
+"""Statements: ``let``, ``set``, ``declare``, ``restrict``, and the query itself."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from spark_kusto.kql import syntax
+from spark_kusto.kql.binder.context import (
+    Context,
+    EntityGroupValue,
+    Environment,
+    FunctionValue,
+    PatternValue,
+    ScalarValue,
+    ScopeValue,
+)
+from spark_kusto.kql.binder.conversion import convert
+from spark_kusto.kql.binder.expressions import literal_value
+from spark_kusto.kql.binder.sources import database_of, is_tabular
+from spark_kusto.kql.execution import to_json
+from spark_kusto.kql.plan import Literal
+from spark_kusto.kql.registry import NOT_CONSTANT
+from spark_kusto.kql.sql.expressions import constant_value
+from spark_kusto.types import KustoType
+
+if TYPE_CHECKING:
+    from spark_kusto.kql.binder.core import Binder
+
+
+def bind_statement(binder: Binder, statement: syntax.Statement, environment: Environment) -> None:
+    """A statement other than a query: changes the environment or the session."""
+    match statement:
+        case syntax.Let():
+            _let(binder, statement, environment)
+        case syntax.SetOption():
+            _set(binder, statement)
+        case syntax.DeclareQueryParameters():
+            pass
+        case syntax.DeclarePattern():
+            _pattern(binder, statement, environment)
+        case syntax.Alias():
+            if statement.kind == "database":
+                database = database_of(binder, statement.target, environment)
+                environment.set(statement.name.name, ScopeValue(database))
+        case syntax.RestrictAccess():
+            _restrict(binder, statement, environment)
+        case syntax.ExpressionStatement():
+            raise binder.error("A query is not allowed here.", statement)
+
+
+def _let(binder: Binder, statement: syntax.Let, environment: Environment) -> None:
+    name, value = statement.name.name, statement.value
+    if isinstance(value, syntax.Function):
+        environment.set(name, FunctionValue(name, value, environment, binder.database, binder.faults.text))
+    elif isinstance(value, syntax.EntityGroup):
+        environment.set(name, EntityGroupValue(value.entities))
+    elif is_tabular(binder, value, environment, ()):
+        relation = binder.relation(value, environment)
+        environment.set(name, binder.share(relation))
+    elif isinstance(value, syntax.Name) and _is_function(binder, value.name, environment):
+        known = environment.get(value.name)
+        assert known is not None
+        environment.set(name, known)
+    else:
+        bound = binder.expression(value, Context(environment, {}))
+        environment.set(name, ScalarValue(bound))
+
+
+def _is_function(binder: Binder, name: str, environment: Environment) -> bool:
+    return isinstance(environment.get(name), FunctionValue | EntityGroupValue)
+
+
+def _set(binder: Binder, statement: syntax.SetOption) -> None:
+    name = statement.name.lower()
+    value: Any = True
+    if isinstance(statement.value, syntax.Literal):
+        value = literal_value(statement.value)
+    elif isinstance(statement.value, syntax.Name):
+        value = statement.value.name
+    elif statement.value is not None:
+        value = binder.constant(statement.value, Context(Environment(), {}), f"set {name}")
+    binder.session.options[name] = value
+    if name == "query_now" or name == "query_datetimenow":
+        if isinstance(value, str):
+            from spark_kusto.types.text import parse_datetime
+
+            value = parse_datetime(value)
+        if isinstance(value, dt.datetime):
+            binder.session.now = value
+
+
+def _restrict(binder: Binder, statement: syntax.RestrictAccess, environment: Environment) -> None:
+    allowed: list[tuple[str, str]] = []
+    for entity in statement.entities:
+        database, pattern = binder.database, ""
+        target = entity
+        if isinstance(entity, syntax.Member):
+            database = database_of(binder, entity.base, environment)
+            target = entity.member  # type: ignore[assignment]
+        if isinstance(target, syntax.Name):
+            pattern = target.name
+        elif isinstance(target, syntax.WildcardName):
+            pattern = target.pattern
+        elif isinstance(target, syntax.Star):
+            pattern = "*"
+        allowed.append((database.lower(), pattern))
+    previous: Callable[[str, str], bool] | None = binder.session.restricted
+
+    def visible(database: str, name: str) -> bool:
+        if previous is not None and not previous(database, name):
+            return False
+        return any(database.lower() == where and fnmatchcase(name, pattern) for where, pattern in allowed)
+
+    binder.session.restricted = visible
+
+
+def _pattern(binder: Binder, statement: syntax.DeclarePattern, environment: Environment) -> None:
+    if statement.parameters is None:
+        return
+    matches = []
+    for match in statement.matches:
+        values = tuple(
+            binder.constant(argument, Context(environment, {}), "A pattern's argument")
+            for argument in match.arguments
+        )
+        path = None if match.path is None else str(match.path.value)
+        matches.append((values, path, match.statements, match.body))
+    environment.set(
+        statement.name.name,
+        PatternValue(
+            tuple(parameter.name for parameter in statement.parameters),
+            None if statement.path_parameter is None else statement.path_parameter.name,
+            tuple(matches),
+            environment,
+        ),
+    )
+
+
+def bind_parameters(
+    binder: Binder,
+    query: syntax.Query,
+    environment: Environment,
+    given: Mapping[str, Any],
+) -> None:
+    """``declare query_parameters``: the values given, or the defaults, as variables."""
+    declared: set[str] = set()
+    for statement in query.statements:
+        if not isinstance(statement, syntax.DeclareQueryParameters):
+            continue
+        for parameter in statement.parameters:
+            declared.add(parameter.name)
+            kind = KustoType.parse(parameter.type.scalar or "string")
+            if parameter.name in given:
+                value = parameter_value(binder, given[parameter.name], kind, parameter)
+            elif parameter.default is not None:
+                bound = binder.expression(parameter.default, Context(environment, {}))
+                environment.set(parameter.name, ScalarValue(convert(bound, kind)))
+                continue
+            else:
+                raise binder.error(
+                    f"The query parameter '{parameter.name}' has no value and no default.",
+                    parameter,
+                    code="SEM0013",
+                    remedy="Pass it with the query's parameters.",
+                )
+            environment.set(parameter.name, value)
+
+
+def parameter_value(binder: Binder, value: Any, kind: KustoType, node: syntax.Node | None) -> ScalarValue:
+    """A value passed from outside: a Python value, or the text of a KQL literal."""
+    from spark_kusto.kql.binder.core import Binder as BinderClass
+
+    if isinstance(value, str) and kind is not KustoType.STRING:
+        value = value.strip()
+        if kind is KustoType.DYNAMIC and not value.startswith("dynamic("):
+            value = f"dynamic({value})"
+        from spark_kusto.kql.parser import parse
+
+        text = value
+        if not text:
+            return binder.scalar(None, kind)
+        try:
+            expression = parse(f"print {text}").results[0]
+            assert isinstance(expression, syntax.Pipe)
+            assert isinstance(expression.source, syntax.Print)
+            inner = BinderClass(binder.session, "")
+            bound = inner.expression(expression.source.columns[0], Context(Environment(), {}))
+        except AssertionError:
+            raise binder.error(f"'{text}' is no literal of type {kind}.", node) from None
+        converted = convert(bound, kind)
+        if constant_value(converted) is NOT_CONSTANT and kind not in (
+            KustoType.DATETIME,
+            KustoType.TIMESPAN,
+            KustoType.GUID,
+        ):
+            raise binder.error(f"A value for a query parameter of type {kind} is no literal.", node)
+        return ScalarValue(converted)
+    if kind is KustoType.STRING and isinstance(value, str):
+        quotes = value[:1]
+        if len(value) >= 2 and quotes in "'\"" and value.endswith(quotes) and quotes:
+            value = _unquoted(value)
+    if kind is KustoType.DYNAMIC:
+        value = to_json(value)
+    elif isinstance(value, dt.datetime) and value.tzinfo is not None:
+        value = value.astimezone(dt.timezone.utc).replace(tzinfo=None)
+    elif isinstance(value, dt.timedelta):
+        value = (value.days * 86_400 + value.seconds) * 10_000_000 + value.microseconds * 10
+    elif kind is KustoType.REAL and isinstance(value, int):
+        value = float(value)
+    nullable = value is None and kind is not KustoType.STRING
+    return ScalarValue(Literal(kind, nullable=nullable, value=value))
+
+
+def _unquoted(text: str) -> str:
+    """The value of a KQL string literal, or the text itself if it is none."""
+    from spark_kusto.errors import KqlSyntaxError
+    from spark_kusto.kql.parser import parse
+
+    try:
+        expression = parse(f"print {text}").results[0]
+    except KqlSyntaxError:
+        return text
+    if isinstance(expression, syntax.Pipe) and isinstance(expression.source, syntax.Print):
+        only = expression.source.columns[0]
+        if isinstance(only, syntax.Literal) and only.type == "string":
+            return str(only.value)
+    return text

@@ -1,0 +1,3 @@
+"""``union``."""
+
+from __future__ import annotations

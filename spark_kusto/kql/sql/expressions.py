@@ -1,0 +1,285 @@
+"""Writing bound expressions as SQL."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+from spark_kusto.kql import registry
+from spark_kusto.kql.compiled import PythonFunction
+from spark_kusto.kql.plan import (
+    AggregateCall,
+    And,
+    Apply,
+    Column,
+    Expr,
+    InQuery,
+    Literal,
+    Node,
+    Or,
+    OrderKey,
+    Path,
+    ScalarQuery,
+    Window,
+)
+from spark_kusto.kql.registry import NOT_CONSTANT, Argument, Emission
+from spark_kusto.kql.sql.arithmetic import WRAPPING, integer_arithmetic
+from spark_kusto.kql.sql.literals import literal, string
+from spark_kusto.types import KustoType
+
+_CALL = re.compile(r"[A-Za-z_]\w*\(|\(|CAST\(|CASE ")
+_closed_templates: dict[str, str] = {}
+
+
+def _is_closed(text: str) -> bool:
+    """Whether the text is one operand wherever it stands: a name, a call, or in parentheses."""
+    if not _CALL.match(text):
+        return re.fullmatch(r"[\w.{}$]*", text) is not None
+    if text.startswith("CASE "):
+        return False
+    depth = 0
+    quote = ""
+    for place, char in enumerate(text):
+        if quote:
+            if char == quote:
+                quote = ""
+        elif char in "'\"":
+            quote = char
+        elif char == "(":
+            depth += 1
+        elif char == ")":
+            depth -= 1
+            if depth == 0 and place != len(text) - 1:
+                return False
+    return depth == 0
+
+
+def closed(text: str) -> str:
+    """The text, in parentheses unless it needs none."""
+    return text if len(text) < 4000 and _is_closed(text) else f"({text})"
+
+
+def _template(text: str) -> str:
+    known = _closed_templates.get(text)
+    if known is None:
+        known = _closed_templates[text] = text if _is_closed(text) else f"({text})"
+    return known
+
+
+def json_path(steps: Sequence[str | int]) -> str:
+    """A JSONPath of object keys and array positions, negative ones from the end."""
+    parts = ["$"]
+    for step in steps:
+        if isinstance(step, str):
+            key = json.dumps(step, ensure_ascii=False)
+            parts.append(f".{key}")
+        else:
+            parts.append(f"[{step}]" if step >= 0 else f"[#{step}]")
+    return "".join(parts)
+
+
+def constant_value(expression: Expr) -> Any:
+    """The value of a literal as emitters see it (dynamic parsed), else NOT_CONSTANT."""
+    if type(expression) is not Literal:
+        return NOT_CONSTANT
+    if expression.type is KustoType.DYNAMIC and expression.value is not None:
+        return json.loads(expression.value)
+    return expression.value
+
+
+class ExpressionWriter:
+    """Writes expressions; collects the Python functions they call.
+
+    Args:
+        query: writes a sub-query's node, given the SQL names of the columns to select.
+    """
+
+    def __init__(self, query: Callable[[Node, Sequence[str]], str]) -> None:
+        self._query = query
+        self._fresh = 0
+        self.functions: dict[str, PythonFunction] = {}
+
+    def fresh(self) -> str:
+        """A name for a lambda parameter."""
+        self._fresh += 1
+        return f"x{self._fresh}"
+
+    def python(self, name: str, kinds: tuple[KustoType, ...]) -> str:
+        """SQL name of a Python function for these argument types."""
+        suffix = "_".join(kind.value for kind in kinds)
+        sql_name = f"kusto_{name.lstrip('$')}_{suffix}" if suffix else f"kusto_{name.lstrip('$')}"
+        if sql_name not in self.functions:
+            returns = registry.python_row(name).returns
+            self.functions[sql_name] = PythonFunction(sql_name, name, kinds, returns)
+        return sql_name
+
+    def write(self, expression: Expr, in_filter: bool = False) -> str:
+        """SQL of an expression, closed.
+
+        Args:
+            in_filter: whether false and NULL mean the same here.
+        """
+        kind = type(expression)
+        if kind is Column:
+            return expression.id  # type: ignore[attr-defined,no-any-return]
+        if kind is Literal:
+            return literal(expression.value, expression.type)  # type: ignore[attr-defined]
+        if kind is Apply:
+            return self._apply(expression, in_filter)  # type: ignore[arg-type]
+        match expression:
+            case And():
+                return f"({' AND '.join([self.write(t, in_filter) for t in expression.terms])})"
+            case Or():
+                return f"({' OR '.join([self.write(t, in_filter) for t in expression.terms])})"
+            case Path():
+                return f"nullif(json_extract({self._path(expression)})::VARCHAR, 'null')"
+            case ScalarQuery():
+                text = f"({self._query(expression.node, (expression.column,))} LIMIT 1)"
+                return f"coalesce({text}, '')" if expression.type is KustoType.STRING else text
+            case InQuery():
+                rows = self._query(expression.node, (expression.column,))
+                operand = self.write(expression.operand)
+                column = expression.column
+                test = f"({operand} IN (SELECT {column} FROM ({rows}) WHERE {column} IS NOT NULL))"
+                if expression.negated:
+                    return f"(NOT coalesce({test}, false))"
+                return test if in_filter else f"coalesce({test}, false)"
+            case Window():
+                return self._window(expression)
+        raise AssertionError(expression)
+
+    def text(self, expression: Expr) -> str:
+        """SQL of a dynamic value as plain text: a string without its quotes; may be NULL."""
+        if isinstance(expression, Path):
+            return f"json_extract_string({self._path(expression)})"
+        return f"json_extract_string({self.write(expression)}, '$')"
+
+    def _path(self, path: Path) -> str:
+        """Arguments of a JSON extraction: text and path."""
+        base = self.write(path.base)
+        if all(not isinstance(step, Expr) for step in path.steps):
+            return f"{base}, {string(json_path(path.steps))}"  # type: ignore[arg-type]
+        parts: list[str] = []
+        fixed: list[str | int] = []
+        for step in path.steps:
+            if not isinstance(step, Expr):
+                fixed.append(step)
+                continue
+            if fixed or not parts:
+                text = json_path(fixed)
+                parts.append(string(text if not parts else text[1:]))
+                fixed = []
+            inner = self.write(step)
+            if step.type is KustoType.STRING:
+                parts.append(f"'.' || to_json({inner})::VARCHAR")
+            else:
+                parts.append(f"'[' || CASE WHEN {inner} < 0 THEN '#' ELSE '' END || {inner}::VARCHAR || ']'")
+        if fixed:
+            parts.append(string(json_path(fixed)[1:]))
+        return f"{base}, {' || '.join(parts)}"
+
+    def _window(self, window: Window) -> str:
+        arguments = [self.write(argument) for argument in window.arguments]
+        over = []
+        if window.partition:
+            over.append(f"PARTITION BY {', '.join(map(self.write, window.partition))}")
+        if window.order:
+            over.append(f"ORDER BY {self.order(window.order)}")
+        text = window.template.format(*arguments, over=" ".join(over))
+        if window.type is KustoType.STRING and window.nullable:
+            return f"coalesce({text}, '')"
+        return closed(text)
+
+    def order(self, keys: Sequence[OrderKey]) -> str:
+        """The list after ORDER BY."""
+        return ", ".join(
+            f"{self.write(key.expression)}{' DESC' if key.descending else ' ASC'}"
+            f" NULLS {'FIRST' if key.nulls_first else 'LAST'}"
+            for key in keys
+        )
+
+    def _arguments(self, expressions: Sequence[Expr]) -> tuple[Argument, ...]:
+        return tuple(self._argument(self.write(expression), expression) for expression in expressions)
+
+    def _argument(self, sql: str, expression: Expr) -> Argument:
+        plain = partial(self.text, expression) if type(expression) is Path else None
+        return Argument(
+            sql,
+            expression.type,
+            expression.element,
+            expression.nullable,
+            constant_value(expression),
+            plain,
+        )
+
+    def _apply(self, call: Apply, in_filter: bool) -> str:
+        if call.name in WRAPPING and call.type is KustoType.LONG:
+            return integer_arithmetic(call, self.write)
+        # Left-deep chains (a + b + c ...) are walked in a loop, so that depth costs no stack.
+        spine = [call]
+        while spine[-1].arguments and type(spine[-1].arguments[0]) is Apply:
+            spine.append(spine[-1].arguments[0])
+            if spine[-1].name in WRAPPING and spine[-1].type is KustoType.LONG:
+                break
+        innermost = spine.pop()
+        if innermost.name in WRAPPING and innermost.type is KustoType.LONG:
+            text = integer_arithmetic(innermost, self.write)
+        else:
+            text = self._emit(innermost, None, in_filter and not spine)
+        while spine:
+            text = self._emit(spine.pop(), text, in_filter and not spine)
+        return text
+
+    def _emit(self, call: Apply, first: str | None, in_filter: bool) -> str:
+        sql = call.shape.sql
+        if isinstance(sql, str):
+            texts = [self.write(argument) for argument in call.arguments[first is not None :]]
+            if first is not None:
+                texts.insert(0, first)
+            if "{args}" in sql:
+                text = _template(sql).format(*texts, args=", ".join(texts))
+            else:
+                text = _template(sql).format(*texts)
+        else:
+            arguments = [
+                self._argument(first if place == 0 and first is not None else self.write(argument), argument)
+                for place, argument in enumerate(call.arguments)
+            ]
+            emission = Emission(
+                call.name,
+                tuple(arguments),
+                call.type,
+                filter_position=in_filter,
+                python=self.python,
+                fresh=self.fresh,
+            )
+            text = closed(sql(emission))
+        if call.type is KustoType.STRING and (
+            call.nulls == "maybe" or (call.nulls == "propagate" and any(a.nullable for a in call.arguments))
+        ):
+            return f"coalesce({text}, '')"
+        return text
+
+    def aggregate(self, call: AggregateCall) -> str:
+        """SQL of an aggregate."""
+        order = f" ORDER BY {self.order(call.order)}" if call.order else ""
+        sql = call.shape.sql
+        if isinstance(sql, str):
+            texts = [self.write(argument) for argument in call.arguments]
+            text = sql.format(*texts, args=", ".join(texts), order=order)
+        else:
+            emission = Emission(
+                call.name,
+                self._arguments(call.arguments),
+                call.type,
+                order,
+                python=self.python,
+                fresh=self.fresh,
+            )
+            text = sql(emission)
+        if call.type is KustoType.STRING and call.nullable:
+            return f"coalesce({text}, '')"
+        return text
