@@ -11,7 +11,6 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +19,7 @@ from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
 LONGEST_TEXT = 64
 """Characters of a string bound that the catalog keeps."""
@@ -112,74 +112,112 @@ def _text_above(prefix: str) -> str | None:
     return None
 
 
-@dataclass
-class _Running:
-    minimum: Any = None
-    maximum: Any = None
-    null_count: int = 0
-    has_nan: bool = False
+# -- from the Parquet footer ----------------------------------------------------------------------
 
 
-class StatisticsCollector:
-    """Takes statistics of storage-form batches as they pass, in bounded memory.
+def footer_statistics(
+    metadata: pq.FileMetaData, columns: Mapping[int, StoredColumn], reals: RealBounds
+) -> dict[int, ColumnStatistics]:
+    """Statistics of an extent from its file's footer, and of its reals from a look at the values.
 
     Args:
-        columns: what to take statistics of; batches hold them in this order.
+        metadata: the file's footer.
+        columns: by their position in the file.
+        reals: what was seen of real columns.
     """
-
-    def __init__(self, columns: Iterable[StoredColumn]) -> None:
-        self._columns = tuple(columns)
-        self._running = {column.id: _Running() for column in self._columns}
-
-    def add(self, arrays: Iterable[pa.Array]) -> None:
-        """Take in one batch, one array for each column."""
-        for column, array in zip(self._columns, arrays, strict=True):
-            running = self._running[column.id]
-            running.null_count += array.null_count
-            if column.type in BOUNDED and array.null_count < len(array):
-                self._widen(running, column.type, array)
-
-    def _widen(self, running: _Running, type: KustoType, array: pa.Array) -> None:
-        import pyarrow.compute as pc
-
-        if type is KustoType.GUID:
-            array = array.storage
-        bounds = pc.min_max(array)
-        minimum, maximum = bounds["min"], bounds["max"]
-        if type is KustoType.REAL:
-            # min_max skips NaN, and a sum does not: far cheaper than asking every value.
-            total = pc.sum(array).as_py()
-            if total is not None and not math.isfinite(total):
-                running.has_nan = running.has_nan or bool(pc.any(pc.is_nan(array)).as_py())
-        low, high = _python(type, minimum), _python(type, maximum)
-        if low is None or (isinstance(low, float) and math.isnan(low)):
-            return
-        if running.minimum is None or low < running.minimum:
-            running.minimum = low
-        if running.maximum is None or high > running.maximum:
-            running.maximum = high
-
-    def result(self) -> dict[int, ColumnStatistics]:
-        """Statistics of everything taken in, by column id."""
-        found: dict[int, ColumnStatistics] = {}
-        for column in self._columns:
-            running = self._running[column.id]
-            minimum, maximum, exact = running.minimum, running.maximum, True
+    result: dict[int, ColumnStatistics] = {}
+    for position, column in columns.items():
+        chunks = [
+            metadata.row_group(group).column(position).statistics for group in range(metadata.num_row_groups)
+        ]
+        nulls = _null_count(chunks)
+        if column.type is KustoType.REAL:
+            result[column.id] = reals.of(column)
+        elif column.type in BOUNDED:
+            minimum, maximum = _bounds(chunks, column.type)
+            exact = True
             if column.type is KustoType.STRING:
                 minimum, maximum, exact = text_bounds(minimum, maximum)
-            found[column.id] = ColumnStatistics(minimum, maximum, running.null_count, running.has_nan, exact)
-        return found
-
-    def encoded(self) -> str:
-        """:meth:`result` as the catalog keeps it."""
-        return encode_statistics({c.id: c.type for c in self._columns}, self.result())
+            result[column.id] = ColumnStatistics(minimum, maximum, nulls, False, exact)
+        else:
+            result[column.id] = ColumnStatistics(null_count=nulls)
+    return result
 
 
-def _python(type: KustoType, scalar: Any) -> Any:
-    if not scalar.is_valid:
-        return None
-    if type is KustoType.DATETIME:
-        return _EPOCH + dt.timedelta(microseconds=scalar.value)
-    if type is KustoType.GUID:
-        return uuid.UUID(bytes=scalar.as_py())
-    return scalar.as_py()
+def _null_count(chunks: Iterable[Any]) -> int | None:
+    total = 0
+    for chunk in chunks:
+        if chunk is None or not chunk.has_null_count:
+            return None
+        total += chunk.null_count
+    return total
+
+
+def _bounds(chunks: Iterable[Any], type: KustoType) -> tuple[Any, Any]:
+    """The least minimum and greatest maximum; None, None unless every row group with values has both."""
+    minimum: Any = None
+    maximum: Any = None
+    for chunk in chunks:
+        if chunk is None:
+            return None, None
+        if not chunk.has_min_max:
+            if chunk.num_values:
+                return None, None
+            continue
+        low, high = _footer_value(type, chunk.min), _footer_value(type, chunk.max)
+        minimum = low if minimum is None or low < minimum else minimum
+        maximum = high if maximum is None or high > maximum else maximum
+    return minimum, maximum
+
+
+def _footer_value(type: KustoType, value: Any) -> Any:
+    if type is KustoType.DATETIME and value.tzinfo is None:
+        return value.replace(tzinfo=dt.timezone.utc)
+    if type is KustoType.GUID and isinstance(value, bytes):
+        return uuid.UUID(bytes=value)
+    return value
+
+
+class RealBounds:
+    """Minimum, maximum and NaN of real columns, from their values as they pass.
+
+    Parquet's own would leave NaN out, and readers then lose rows that compare with it.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[int, ColumnStatistics] = {}
+
+    def add(self, column: StoredColumn, array: pa.Array | pa.ChunkedArray) -> None:
+        """Take in values of a real column."""
+        import pyarrow.compute as pc
+
+        known = self._seen.get(column.id, ColumnStatistics(null_count=0))
+        bounds = pc.min_max(array)  # skips NaN
+        minimum, maximum = bounds["min"].as_py(), bounds["max"].as_py()
+        has_nan = known.has_nan
+        if not has_nan:
+            # A sum shows whether there is NaN or an infinity, far cheaper than asking every value.
+            total = pc.sum(array).as_py()
+            suspicious = total is not None and not math.isfinite(total)
+            has_nan = suspicious and bool(pc.any(pc.is_nan(array)).as_py())
+        if minimum is None or math.isnan(minimum) or minimum > maximum:
+            minimum = maximum = None
+        self._seen[column.id] = ColumnStatistics(
+            _least(known.minimum, minimum),
+            _greatest(known.maximum, maximum),
+            (known.null_count or 0) + array.null_count,
+            has_nan,
+        )
+
+    def of(self, column: StoredColumn) -> ColumnStatistics:
+        """What is known of a column; without values seen, only that it may hold anything."""
+        found = self._seen.get(column.id)
+        return ColumnStatistics(has_nan=True) if found is None else found
+
+
+def _least(left: float | None, right: float | None) -> float | None:
+    return right if left is None else left if right is None else min(left, right)
+
+
+def _greatest(left: float | None, right: float | None) -> float | None:
+    return right if left is None else left if right is None else max(left, right)

@@ -1,0 +1,340 @@
+"""Writing extents: record batches of any Arrow form to Parquet files in an operation's staging folder.
+
+Runs on executors: opens no catalog, holds at most one row group in memory, and renews the
+operation's lease as it goes.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spark_kusto.errors import IngestConflictError
+from spark_kusto.storage import files as fs
+from spark_kusto.storage.ingestion import LEASE_FILE
+from spark_kusto.storage.model import IngestOperation, StagedFile, StoredColumn
+from spark_kusto.storage.statistics import RealBounds, encode_statistics, footer_statistics
+from spark_kusto.types import Column, KustoType
+from spark_kusto.types.storing import BatchStorer, OnError
+from spark_kusto.types.table import storage_field
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+ROW_GROUP_ROWS = 122_880 * 4
+"""Rows of a row group: a multiple of DuckDB's vector and the unit that scan tasks split by."""
+
+ROW_GROUP_BYTES = 128 * 1024 * 1024
+"""Bytes before encoding after which a row group ends, however few rows it has."""
+
+TARGET_BYTES = 192 * 1024 * 1024
+"""Compressed bytes after which a task goes on in another file."""
+
+ZSTD_LEVEL = 1
+_RENEWAL_SECONDS = 30.0
+
+NO_PARQUET_BOUNDS = frozenset({KustoType.REAL, KustoType.DYNAMIC})
+"""Types without minimum and maximum in Parquet: pyarrow's ignore NaN, and readers then lose rows."""
+
+
+def renew_lease(operation: IngestOperation, now: float | None = None) -> None:
+    """Show that work on an operation goes on.
+
+    Args:
+        now: seconds since 1970 to show instead of the clock's; for tests.
+
+    Raises:
+        IngestConflictError: the operation was aborted or has expired, and its folder is gone.
+    """
+    path = os.path.join(operation.staging, LEASE_FILE)
+    try:
+        os.utime(path, None if now is None else (now, now))
+    except FileNotFoundError as error:
+        if not Path(operation.staging).parent.exists():
+            raise fs.translate(error, "write to", operation.staging) from error
+        raise IngestConflictError(
+            f"Ingest operation '{operation.id}' into table '{operation.table}' is over: it was aborted, "
+            "committed without this task, or its lease ran out.",
+            remedy="If its lease ran out, begin it with a longer one.",
+        ) from error
+
+
+class ExtentWriter:
+    """Writes storage-form batches to extent files in a staging folder, one file after another.
+
+    Args:
+        operation: the operation to stage under.
+        columns: what the batches hold, in order.
+        row_group_rows: rows of a row group.
+        target_bytes: compressed size after which the next file begins.
+    """
+
+    def __init__(
+        self,
+        operation: IngestOperation,
+        columns: Sequence[StoredColumn],
+        *,
+        row_group_rows: int = ROW_GROUP_ROWS,
+        target_bytes: int = TARGET_BYTES,
+    ) -> None:
+        import pyarrow as pa
+
+        self._operation = operation
+        self._columns = tuple(columns)
+        self._row_group_rows = row_group_rows
+        self._target_bytes = target_bytes
+        self._schema = pa.schema([storage_field(c.column, c.id) for c in self._columns])
+        self._renewed = 0.0
+        self._file: _OpenFile | None = None
+        self.staged: list[StagedFile] = []
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Append a batch in storage form."""
+        if not batch.num_rows:
+            return
+        self._renew()
+        if self._file is None:
+            self._file = _OpenFile(self._operation, self._columns, self._schema, self._row_group_rows)
+        self._file.write(batch)
+        if self._file.written >= self._target_bytes:
+            self._finish_file()
+
+    def _renew(self) -> None:
+        if time.monotonic() - self._renewed > _RENEWAL_SECONDS:
+            renew_lease(self._operation)
+            self._renewed = time.monotonic()
+
+    def _finish_file(self) -> None:
+        if self._file is not None:
+            file, self._file = self._file, None
+            self.staged.append(file.finish())
+
+    def close(self) -> list[StagedFile]:
+        """Finish the last file; returns all of them."""
+        self._finish_file()
+        if self.staged:
+            renew_lease(self._operation)
+        return self.staged
+
+    def discard(self) -> None:
+        """Remove what was written; for a task that fails."""
+        if self._file is not None:
+            self._file.discard()
+        for file in self.staged:
+            fs.remove_file(file.path)
+        self.staged = []
+
+
+class _OpenFile:
+    """One extent file being written; row groups are gathered in memory."""
+
+    def __init__(
+        self,
+        operation: IngestOperation,
+        columns: tuple[StoredColumn, ...],
+        schema: pa.Schema,
+        row_group_rows: int,
+    ) -> None:
+        import pyarrow as pa
+
+        self._operation = operation
+        self._columns = columns
+        self._schema = schema
+        self._row_group_rows = row_group_rows
+        self.extent_id = str(uuid.uuid4())
+        self.path = os.path.join(operation.staging, f"{self.extent_id}.parquet")
+        self._reals = RealBounds()
+        self._gathered: list[pa.RecordBatch] = []
+        self._gathered_rows = 0
+        self._gathered_bytes = 0
+        self._original = 0
+        self._writer: pq.ParquetWriter | None = None
+        with fs.storage_errors("write", self.path):
+            self._sink = pa.OSFile(self.path, mode="wb")
+
+    @property
+    def written(self) -> int:
+        """Bytes in the file so far, without the row group that is being gathered."""
+        return int(self._sink.tell())
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Take a batch in."""
+        while batch.num_rows:
+            room = self._row_group_rows - self._gathered_rows
+            part = batch.slice(0, room)
+            batch = batch.slice(room)
+            self._gathered.append(part)
+            self._gathered_rows += part.num_rows
+            self._gathered_bytes += part.nbytes
+            if self._gathered_rows >= self._row_group_rows or self._gathered_bytes >= ROW_GROUP_BYTES:
+                self._write_row_group()
+
+    def _write_row_group(self) -> None:
+        import pyarrow as pa
+
+        if not self._gathered:
+            return
+        columns = [
+            pa.chunked_array([batch.column(index) for batch in self._gathered], field.type)
+            for index, field in enumerate(self._schema)
+        ]
+        table = pa.Table.from_arrays(columns, schema=self._schema)
+        for column, values in zip(self._columns, columns, strict=True):
+            if column.type is KustoType.REAL:
+                self._reals.add(column, values)
+        with fs.storage_errors("write", self.path):
+            if self._writer is None:
+                self._writer = _parquet_writer(self._sink, self._columns, table)
+            self._writer.write_table(table, row_group_size=table.num_rows)
+        fs.reached("staging.row_group")
+        self._original += self._gathered_bytes
+        self._gathered, self._gathered_rows, self._gathered_bytes = [], 0, 0
+
+    def finish(self) -> StagedFile:
+        """Bring the file to the disk and describe it."""
+        import pyarrow.parquet as pq
+
+        self._write_row_group()
+        with fs.storage_errors("write", self.path):
+            if self._writer is not None:
+                self._writer.close()
+            self._sink.close()
+            fs.reached("staging.written")
+            fs.sync_file(self.path)
+            size = os.stat(self.path).st_size
+            metadata = pq.read_metadata(self.path)
+        fs.reached("staging.synced")
+        statistics = footer_statistics(metadata, dict(enumerate(self._columns)), self._reals)
+        return StagedFile(
+            operation_id=self._operation.id,
+            extent_id=self.extent_id,
+            path=self.path,
+            row_count=metadata.num_rows,
+            size=size,
+            original_size=self._original,
+            fields={column.id: column.id for column in self._columns},
+            encoded_statistics=encode_statistics({c.id: c.type for c in self._columns}, statistics),
+        )
+
+    def discard(self) -> None:
+        """Remove the file."""
+        self._sink.close()
+        fs.remove_file(self.path)
+
+
+def _parquet_writer(
+    sink: pa.NativeFile, columns: Sequence[StoredColumn], first: pa.Table
+) -> pq.ParquetWriter:
+    """A writer whose encodings fit the data, as the first row group shows it.
+
+    Dictionaries pay for columns of few distinct values and cost size and time for others, where
+    numbers are stored as differences and texts with their lengths apart. *Measured* on 4 million rows
+    of 8 columns: half the time and 0.6 of the size of a dictionary for every column.
+    """
+    import pyarrow.parquet as pq
+
+    repetitive = [c.name for c in columns if _repeats(first.column(c.name), c.type)]
+    encodings = {
+        column.name: _ENCODINGS[column.type]
+        for column in columns
+        if column.type in _ENCODINGS and column.name not in repetitive
+    }
+    return pq.ParquetWriter(
+        sink,
+        first.schema,
+        compression="zstd",
+        compression_level=ZSTD_LEVEL,
+        use_dictionary=repetitive,
+        column_encoding=encodings or None,
+        write_statistics=[c.name for c in columns if c.type not in NO_PARQUET_BOUNDS],
+    )
+
+
+_ENCODINGS = {
+    KustoType.INT: "DELTA_BINARY_PACKED",
+    KustoType.LONG: "DELTA_BINARY_PACKED",
+    KustoType.DATETIME: "DELTA_BINARY_PACKED",
+    KustoType.TIMESPAN: "DELTA_BINARY_PACKED",
+    KustoType.STRING: "DELTA_LENGTH_BYTE_ARRAY",
+    KustoType.DYNAMIC: "DELTA_LENGTH_BYTE_ARRAY",
+}
+_SAMPLE_PARTS, _SAMPLE_ROWS = 4, 2048
+
+
+def _repeats(values: pa.ChunkedArray, type: KustoType) -> bool:
+    """Whether a sample of a column has few enough distinct values for a dictionary."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if type is KustoType.BOOL:
+        return False
+    step = max(len(values) // _SAMPLE_PARTS, _SAMPLE_ROWS)
+    parts = [values.slice(start, _SAMPLE_ROWS) for start in range(0, len(values), step)]
+    sample = pa.chunked_array([chunk for part in parts for chunk in part.chunks], values.type)
+    if type is KustoType.GUID:
+        sample = pa.chunked_array([chunk.storage for chunk in sample.chunks], pa.binary(16))
+    present = len(sample) - sample.null_count
+    limit = 0.6 if type in (KustoType.STRING, KustoType.DYNAMIC) else 0.3
+    return bool(pc.count_distinct(sample).as_py() <= max(1, limit * present))
+
+
+def stage_batches(
+    operation: IngestOperation,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    row_group_rows: int = ROW_GROUP_ROWS,
+    target_bytes: int = TARGET_BYTES,
+    on_error: OnError = "raise",
+    progress: Callable[[int, int], None] | None = None,
+) -> list[StagedFile]:
+    """Write batches to staging. One task of an operation calls it once, on any machine that sees the root.
+
+    Columns go by name, in any order; columns of the operation that the data lacks stay empty. On any
+    error, the task's files are removed.
+
+    Args:
+        operation: from ``Database.begin_ingest``; pickles.
+        batches: in any Arrow form that :mod:`spark_kusto.types.storing` takes.
+        row_group_rows: rows of a row group.
+        target_bytes: compressed size after which another file begins.
+        on_error: ``null`` stores null in place of values that do not fit.
+        progress: called after every batch with rows and bytes so far.
+
+    Returns:
+        The files, for ``Database.commit_ingest``; none if there were no rows.
+
+    Raises:
+        SchemaMismatchError: the data has a column that the operation lacks.
+        TypeConversionError: a value does not fit.
+        IngestConflictError: the operation is over.
+        StorageFullError: no space is left.
+    """
+    storer = BatchStorer([column.column for column in operation.columns], on_error=on_error)
+    ids = {column.name: column for column in operation.columns}
+    writer: ExtentWriter | None = None
+    total = 0
+    try:
+        for batch in batches:
+            if writer is None:
+                present: list[Column] = storer.columns_of(batch.schema)
+                writer = ExtentWriter(
+                    operation,
+                    [ids[column.name] for column in present],
+                    row_group_rows=row_group_rows,
+                    target_bytes=target_bytes,
+                )
+            for part in storer.convert(batch):
+                writer.write(part)
+                total += part.nbytes
+            if progress is not None:
+                progress(storer.rows, total)
+        return writer.close() if writer is not None else []
+    except BaseException:
+        if writer is not None:
+            writer.discard()
+        raise
