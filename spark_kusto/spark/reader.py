@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSourceReader, InputPartition
 
-from spark_kusto.errors import KustoError
+from spark_kusto.errors import KustoError, redact
 from spark_kusto.spark.aggregates import Total
 from spark_kusto.spark.options import SourceOptions
 from spark_kusto.spark.pushdown import PushedQuery
@@ -106,7 +106,7 @@ def plan_partitions(
         sum(plan.rows or 0 for plan in plans),
         sum(plan.bytes or 0 for plan in plans),
         plans[0].cursor,
-        " ".join(query.split()),
+        redact(" ".join(query.split())),
     )
     return tasks
 

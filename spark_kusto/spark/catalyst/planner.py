@@ -15,11 +15,12 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from spark_kusto.errors import KustoError
+from spark_kusto.errors import KustoError, redact
 from spark_kusto.spark.options import PARALLELISM_KEY, PUSHDOWN_KEY, SourceOptions, source_options
 from spark_kusto.spark.predicates import SourceColumn
 from spark_kusto.spark.pushdown import Pushdown, push
 from spark_kusto.spark.query_text import appendable
+from spark_kusto.spark.reading import base_query
 
 if TYPE_CHECKING:
     from spark_kusto.client import Cluster
@@ -77,7 +78,8 @@ class Planner:
         if options.snapshot is None:
             extra["snapshot"] = self._snapshot(cluster, options, request["plan"])
         aggregation = found.pushdown.aggregation
-        query = " ".join((appendable(options.query) + " " + tail).split())
+        # A query may hold secrets (h"..." strings), and plans are shown to everyone.
+        query = redact(" ".join((base_query(options) + " " + tail).split()))
         return {
             "columns": list(found.columns),
             "exact": list(found.exact),
@@ -97,8 +99,6 @@ class Planner:
             return found
 
     def _schema(self, cluster: Cluster, options: SourceOptions) -> tuple[Column, ...]:
-        from spark_kusto.spark.reading import base_query
-
         query = base_query(options)
         if not cluster.address.startswith("http"):
             return cluster.schema(options.connection.database, query, options.parameters)
@@ -133,8 +133,6 @@ class Planner:
         kept: tuple[int, ...],
     ) -> tuple[int | None, int | None]:
         """Rows the scan gives at most, and what they weigh as Spark's rows."""
-        from spark_kusto.spark.reading import base_query
-
         query = appendable(base_query(options)) + ("\n" + tail if tail else "")
         try:
             rows = cluster.statistics(options.connection.database, query).rows
