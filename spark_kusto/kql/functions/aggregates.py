@@ -106,7 +106,16 @@ def _with_if(
 
 # --- counts, sums, extremes ----------------------------------------------------------------------
 
-aggregate("count", [], LONG, "count(*)", column="count_", nulls="never", aliases=["cnt"])
+aggregate(
+    "count",
+    # An argument changes nothing but the name: count(x) counts rows, nulls included.
+    [optional(ANY)],
+    LONG,
+    lambda call: "count(*)",
+    column="count_{0}",
+    nulls="never",
+    aliases=["cnt"],
+)
 aggregate("countif", [BOOL], LONG, "count(*) FILTER (WHERE {0})", column="countif_", nulls="never")
 
 
@@ -172,7 +181,7 @@ def _spread(function: str) -> Callable[[Emission, str], str]:
 
 
 def _sample_spread(function: str) -> Callable[[Emission, str], str]:
-    # The sample variance of a single value is 0 in Kusto, and NaN of none.
+    # Of a single value, and of none, it is 0 in Kusto.
     inner = _spread(function)
 
     def emit(call: Emission, where: str) -> str:
