@@ -86,9 +86,7 @@ class StaticCatalog:
         'x'
     """
 
-    tables: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = field(
-        default_factory=dict
-    )
+    tables: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]] = field(default_factory=dict)
     functions: Mapping[str, Mapping[str, StoredFunction]] = field(default_factory=dict)
 
     def _database(self, name: str) -> str | None:
@@ -100,9 +98,7 @@ class StaticCatalog:
         declared = None if known is None else self.tables[known].get(name)
         if known is None or declared is None:
             return None
-        columns = tuple(
-            Column(column, KustoType.parse(kind)) for column, kind in declared
-        )
+        columns = tuple(Column(column, KustoType.parse(kind)) for column, kind in declared)
         return TableSchema(known, name, columns)
 
     def table_names(self, database: str) -> Collection[str]:

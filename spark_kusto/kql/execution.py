@@ -6,6 +6,7 @@ The engine calls this through ``registry.udf`` and ``registry.run_stage``. No co
 from __future__ import annotations
 
 import datetime as dt
+import inspect
 import json
 import math
 import uuid
@@ -222,7 +223,18 @@ def udf(function: PythonFunction) -> Udf:
     kinds = [_duckdb_type(kind) for kind in function.parameters]
     kinds = [f"{kind}[]" if place < row.lists else kind for place, kind in enumerate(kinds)]
     run = row.function if row.vectorised else _per_value(row, function)
-    return Udf(function.sql_name, kinds, _duckdb_type(function.returns), run)
+
+    def call(*arrays: Any) -> Any:
+        return run(*arrays)
+
+    # DuckDB counts parameters by the signature.
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [
+            inspect.Parameter(f"a{place}", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+            for place in range(len(kinds))
+        ]
+    )
+    return Udf(function.sql_name, kinds, _duckdb_type(function.returns), call)
 
 
 def run_stage(stage: PythonStage, tables: Sequence[pa.Table]) -> pa.Table:

@@ -12,6 +12,7 @@ import functools
 import gzip
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,9 @@ def database() -> Database:
 
 
 def run(query: str) -> tuple[list[str], list[str], list[tuple[Any, ...]]]:
-    return database().query(query)
+    names, types, rows = database().query(query)
+    texts = [tuple(f"{v.normalize():f}" if isinstance(v, Decimal) else v for v in row) for row in rows]
+    return names, types, texts
 
 
 def run_plain(query: str) -> tuple[list[str], list[tuple[Any, ...]]]:

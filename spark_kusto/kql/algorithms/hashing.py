@@ -23,17 +23,20 @@ _P5 = np.uint64(2870177450012600261)
 
 
 def _rotl(x: _U64, bits: int) -> _U64:
-    return (x << np.uint64(bits)) | (x >> np.uint64(64 - bits))
+    turned: _U64 = (x << np.uint64(bits)) | (x >> np.uint64(64 - bits))
+    return turned
 
 
 def _round(accumulator: _U64, lane: _U64) -> _U64:
-    return _rotl(accumulator + lane * _P2, 31) * _P1
+    mixed: _U64 = _rotl(accumulator + lane * _P2, 31) * _P1
+    return mixed
 
 
 def _avalanche(h: _U64) -> _U64:
     h = (h ^ (h >> np.uint64(33))) * _P2
     h = (h ^ (h >> np.uint64(29))) * _P3
-    return h ^ (h >> np.uint64(32))
+    mixed: _U64 = h ^ (h >> np.uint64(32))
+    return mixed
 
 
 def xxhash64_words(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -313,8 +313,13 @@ def _pipe(binder: Binder, node: syntax.Pipe, context: Context) -> Expr:
     )
 
 
+def _invalid(binder: Binder, node: syntax.InvalidLiteral, context: Context) -> Expr:
+    raise binder.error(f"{node.text}: {node.reason}.", node, code="SEM0011")
+
+
 _HANDLERS: dict[type, Callable[[Any, Any, Context], Expr]] = {
     syntax.Literal: _literal,
+    syntax.InvalidLiteral: _invalid,
     syntax.DynamicLiteral: _dynamic,
     syntax.Name: _name,
     syntax.Member: _member,

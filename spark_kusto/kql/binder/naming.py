@@ -63,6 +63,9 @@ def _call_name(call: Call, default: str | None) -> str | None:
     if "{0}" not in row.column:
         return row.column
     first = inferred_name(call.arguments[0], None) if call.arguments else None
+    if "{1}" in row.column and len(call.arguments) > 1:
+        second = inferred_name(call.arguments[1], None) or ""
+        return row.column.replace("{0}", first or "").replace("{1}", second)
     if row.column == "{0}":
         return first or default
     if isinstance(row, SpecialRow) and row.kind == "function":

@@ -120,7 +120,9 @@ def _is_row_number(binder: Binder, key: OrderKey) -> bool:
 
 
 def _window_over_window(expression: Expr) -> bool:
-    return isinstance(expression, Window) and any(map(has_window, expression.arguments))
+    return isinstance(expression, Window) and any(
+        map(has_window, (*expression.arguments, *expression.partition))
+    )
 
 
 def _unnest_windows(
@@ -128,28 +130,36 @@ def _unnest_windows(
 ) -> tuple[Relation, Sequence[Expr]]:
     """SQL allows no window function within another: inner ones become columns first."""
     from spark_kusto.kql.binder.rewriting import rewrite
+    from spark_kusto.kql.sql.substitution import substitute
 
     inner: dict[Expr, Column] = {}
+
+    def lift(expression: Expr) -> Expr:
+        if not isinstance(expression, Window):
+            return expression
+        if expression not in inner:
+            inner[expression] = binder.column_like(expression)
+        return inner[expression]
 
     def visit(expression: Expr) -> Expr:
         if not isinstance(expression, Window):
             return expression
-        arguments = tuple(
-            rewrite(
-                argument, lambda e: inner.setdefault(e, binder.column_like(e)) if isinstance(e, Window) else e
-            )
-            for argument in expression.arguments
+        return replace(
+            expression,
+            arguments=tuple(rewrite(a, lift, top_down=True) for a in expression.arguments),
+            partition=tuple(rewrite(p, lift, top_down=True) for p in expression.partition),
         )
-        return replace(expression, arguments=arguments)
 
     taken = [rewrite(expression, visit, top_down=True) for expression in expressions]
-    relation, _ = add_columns(binder, relation, ())
-    columns = list(inner.items())
-    relation, made = add_columns(binder, relation, [expression for expression, _ in columns])
-    names = {column.id: own.id for (_, column), own in zip(columns, made, strict=True)}
-    from spark_kusto.kql.sql.substitution import substitute
-
-    taken = [substitute(expression, names) for expression in taken]
+    relation, made = add_columns(binder, relation, list(inner))
+    names = {
+        column.id: own.id for column, own in zip(inner.values(), made, strict=True)
+    }
     order = relation.order
-    taken = [rewrite(e, lambda w: replace(w, order=order) if isinstance(w, Window) else w) for e in taken]
-    return relation, taken
+
+    def reorder(expression: Expr) -> Expr:
+        if isinstance(expression, Window) and "{over}" in expression.template:
+            return replace(expression, order=order)
+        return expression
+
+    return relation, [rewrite(substitute(e, names), reorder) for e in taken]

@@ -37,5 +37,9 @@ def _with_parts(expression: Expr, visit: Callable[[Expr], Expr], top_down: bool)
         case InQuery():
             return replace(expression, operand=go(expression.operand))
         case Window():
-            return replace(expression, arguments=tuple(map(go, expression.arguments)))
+            return replace(
+                expression,
+                arguments=tuple(map(go, expression.arguments)),
+                partition=tuple(map(go, expression.partition)),
+            )
     return expression

@@ -15,7 +15,7 @@ from spark_kusto.kql.plan import (
     Literal,
     ScalarQuery,
 )
-from spark_kusto.kql.registry import DYNAMIC, STRING, overload, parameter, special
+from spark_kusto.kql.registry import DYNAMIC, STRING, overload, parameter
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
@@ -55,6 +55,3 @@ def as_array(binder: Binder, relation: Relation) -> Expr:
     call = AggregateCall("make_list", _LIST_TEXTS, (columns[0],), DYNAMIC, False)
     node = AggregateNode(relation.node, (), ((result, call),))
     return ScalarQuery(DYNAMIC, node=node, column=result.id)
-
-
-special("toscalar", bind_toscalar)

@@ -22,6 +22,7 @@ FAMILIES: tuple[str, ...] = (
     "system",
     "series",
     "sketches",
+    "plugins_analytics",
 )
 """Modules of this package that hold rows."""
 

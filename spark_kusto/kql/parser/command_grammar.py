@@ -218,7 +218,10 @@ COMMANDS: tuple[tuple[str, str], ...] = (
     *(
         (
             f"{verb} {entity} ingestion mapping",
-            f"{verb} {entity} <{entity}> ingestion {_MAPPING_KIND} mapping <mapping> <definition:string> @with",
+            (
+                f"{verb} {entity} <{entity}> ingestion {_MAPPING_KIND} mapping <mapping>"
+                " <definition:string> @with"
+            ),
         )
         for verb in ("create", "create-or-alter", "alter", "alter-merge")
         for entity in ("table", "database")

@@ -226,13 +226,14 @@ class SlotParser(QueryParser):
             name = self.slot_dashed()
             self.expect("=", f"after {name}")
             value = self.slot_literal()
+            earlier = settings.get(name)
             if self.accept(".."):
-                windows = settings.setdefault(name, [])
-                windows.append((value, self.slot_literal()))
-            elif name in settings:
-                raise self.error(f"{name} is given twice", self.i - 1)
-            else:
+                window = (value, self.slot_literal())
+                settings[name] = [*earlier, window] if isinstance(earlier, list) else [window]
+            elif earlier is None:
                 settings[name] = value
+            else:
+                raise self.error(f"{name} is given twice", self.i - 1)
             if self.texts[self.i] == ",":
                 self.i += 1
             elif self.kinds[self.i] != "word" or self.texts[self.i + 1] != "=":

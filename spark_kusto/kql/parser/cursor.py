@@ -79,8 +79,6 @@ class Cursor:
         following = self.texts[index + 1]
         if text == "=":
             return "Compare with ==; a single = gives a name to an expression."
-        if text == "|" and following == "|":
-            return "Write `or`: || is no operator in KQL."
         if self.kinds[index] != "word":
             return None
         lowered = text.lower()

@@ -252,7 +252,7 @@ class ExpressionParser(LiteralParser):
                 return source
             if text[0] == "!" or text == "matches regex" or text in ("and", "or"):
                 raise self.expected("an expression")
-            return self.call()
+            return self._call_of(i, text)
         source = self.primary_source()
         if source is not None:
             return source
@@ -303,9 +303,19 @@ class ExpressionParser(LiteralParser):
         self.i += 1
         arguments: list[syntax.Expression] = []
         if self.texts[self.i] != ")":
-            arguments.append(self.argument())
-            while self.accept(","):
-                arguments.append(self.argument())
+            while True:
+                # Not a method of its own, so that deep nesting needs fewer frames.
+                names = self._names_before_equals()
+                value = self.pipe()
+                if names is not None:
+                    first, parts, parenthesized = names
+                    value = syntax.NamedExpression(
+                        parts, value, parenthesized, span=self.span(first)
+                    )
+                arguments.append(value)
+                if self.texts[self.i] != ",":
+                    break
+                self.i += 1
             if self._lacks_comma():
                 raise self.expected(f"',' or ')' in the arguments of {name}")
         self.close(")", opened, f"{name}(")
@@ -345,15 +355,6 @@ class ExpressionParser(LiteralParser):
             return self.expression()
         start, parts, parenthesized = names
         value = self.expression()
-        return syntax.NamedExpression(parts, value, parenthesized, span=self.span(start))
-
-    def argument(self) -> syntax.Expression:
-        """An argument of a call: like `named`, and it may be tabular."""
-        names = self._names_before_equals()
-        if names is None:
-            return self.pipe()
-        start, parts, parenthesized = names
-        value = self.pipe()
         return syntax.NamedExpression(parts, value, parenthesized, span=self.span(start))
 
     def _names_before_equals(self) -> tuple[int, tuple[syntax.Name, ...], bool] | None:

@@ -70,7 +70,12 @@ class OperatorParser(GroupingParser):
 
     def _unknown_operator(self, word: str) -> KqlSyntaxError:
         if self.kinds[self.i] != "word":
-            return self.error(f"expected an operator after '|', found {self.found()}")
+            remedy = None
+            if word == "|" and self.ends[self.i - 1] == self.starts[self.i]:
+                remedy = "Write `or`: || is no operator in KQL."
+            return self.error(
+                f"expected an operator after '|', found {self.found()}", remedy=remedy
+            )
         # A name may be written in parts: `project-awai` is three tokens.
         end = self.i
         while (

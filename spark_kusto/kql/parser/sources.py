@@ -160,12 +160,14 @@ class SourceParser(ExpressionParser):
         columns = self.row_schema("externaldata")
         opened = self.i
         self.expect("[", "before the addresses of externaldata")
-        uris = self.comma_list(self.expression)
+        uris = [self.expression()]
+        while self.accept(",") and self.texts[self.i] != "]":
+            uris.append(self.expression())
         self.close("]", opened, "the addresses of externaldata")
         properties: tuple[syntax.Property, ...] = ()
         if self.texts[self.i] == "with":
             properties = self.properties("externaldata")
-        return syntax.ExternalData(columns, uris, properties, hints=tuple(hints), span=self.span(start))
+        return syntax.ExternalData(columns, tuple(uris), properties, hints=tuple(hints), span=self.span(start))
 
     def _inline_external_table(self) -> syntax.InlineExternalTable:
         start = self.i
