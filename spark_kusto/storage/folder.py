@@ -50,7 +50,7 @@ CREATE TABLE extents (
     removed_sequence INTEGER, removed_on INTEGER, sequence INTEGER NOT NULL, min_sequence INTEGER NOT NULL,
     has_row_sequences INTEGER NOT NULL, created_on INTEGER NOT NULL, min_created_on INTEGER NOT NULL,
     row_count INTEGER NOT NULL, size INTEGER NOT NULL, original_size INTEGER NOT NULL,
-    fields TEXT NOT NULL, tags TEXT NOT NULL, statistics TEXT NOT NULL
+    fields TEXT NOT NULL, row_groups TEXT NOT NULL, tags TEXT NOT NULL, statistics TEXT NOT NULL
 );
 CREATE INDEX extents_added ON extents (added_sequence);
 CREATE INDEX extents_removed ON extents (removed_sequence) WHERE removed_sequence IS NOT NULL;
@@ -73,7 +73,7 @@ id and file: a row says what was true from ``added_sequence`` until before ``rem
 
 _EXTENT_FIELDS = (
     "row, id, table_id, added_sequence, sequence, min_sequence, has_row_sequences, created_on,"
-    " min_created_on, row_count, size, original_size, fields, tags, statistics"
+    " min_created_on, row_count, size, original_size, fields, row_groups, tags, statistics"
 )
 _KEPT_OLD_SNAPSHOTS = 8
 
@@ -310,13 +310,14 @@ class DatabaseFolder:
             original_size=row[11],
             created_on=moment_of(row[7]),
             min_created_on=moment_of(row[8]),
-            tags=tuple(json.loads(row[13])),
+            tags=tuple(json.loads(row[14])),
             sequence=row[4],
             min_sequence=row[5],
             added_sequence=row[3],
             has_row_sequences=bool(row[6]),
             fields={int(key): value for key, value in json.loads(row[12]).items()},
-            encoded_statistics=row[14],
+            row_groups=tuple(json.loads(row[13])),
+            encoded_statistics=row[15],
         )
 
     # -- journal and stored entities

@@ -511,14 +511,15 @@ class Ingestion(TableChanges):
             added_sequence=transaction.sequence,
             has_row_sequences=file.has_row_sequences,
             fields={new: file.fields[old] for old, new in kept.items()},
+            row_groups=file.row_groups,
             encoded_statistics=statistics,
         )
 
     def _insert_extent(self, transaction: Transaction, table_id: str, extent: Extent) -> None:
         transaction.execute(
             "INSERT INTO extents (id, table_id, added_sequence, sequence, min_sequence, has_row_sequences,"
-            " created_on, min_created_on, row_count, size, original_size, fields, tags, statistics)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " created_on, min_created_on, row_count, size, original_size, fields, row_groups, tags,"
+            " statistics) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 extent.id,
                 table_id,
@@ -532,6 +533,7 @@ class Ingestion(TableChanges):
                 extent.size,
                 extent.original_size,
                 encode_fields(extent.fields),
+                json.dumps(extent.row_groups),
                 json.dumps(list(extent.tags)),
                 extent.encoded_statistics,
             ),

@@ -90,6 +90,7 @@ class Extent:
             (:data:`SEQUENCE_FIELD_ID`, :data:`INGESTED_FIELD_ID`).
         fields: for every column id that the file holds, its Parquet field id. A column of the table
             that is not here has its default value in every row.
+        row_groups: rows of each row group, by which a scan may split the file.
     """
 
     id: str
@@ -105,6 +106,7 @@ class Extent:
     added_sequence: int
     has_row_sequences: bool
     fields: Mapping[int, int]
+    row_groups: tuple[int, ...] = ()
     encoded_statistics: str = field(default="{}", repr=False, compare=False)
 
     @cached_property
@@ -322,6 +324,7 @@ class StagedFile:
         size: its bytes.
         original_size: bytes of the values before encoding and compression.
         fields: for every column id that it holds, its Parquet field id.
+        row_groups: rows of each row group.
         has_row_sequences: whether it holds the hidden columns of merged extents.
     """
 
@@ -332,6 +335,7 @@ class StagedFile:
     size: int
     original_size: int
     fields: Mapping[int, int]
+    row_groups: tuple[int, ...] = ()
     encoded_statistics: str = field(default="{}", repr=False)
     has_row_sequences: bool = False
 

@@ -218,6 +218,7 @@ class _OpenFile:
             size=size,
             original_size=self._original,
             fields={column.id: column.id for column in self._columns},
+            row_groups=tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)),
             encoded_statistics=encode_statistics({c.id: c.type for c in self._columns}, statistics),
         )
 
