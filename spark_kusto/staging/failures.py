@@ -16,7 +16,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
-from spark_kusto.errors import StagingError, redact
+from spark_kusto.errors import KustoError, StagingError, redact
 from spark_kusto.staging.containers import ContainerAddress
 
 __all__ = ["Attempt", "Retries", "guard_transport_logs", "refusal", "sas_expiry", "sas_lacks"]
@@ -170,7 +170,9 @@ def refusal(attempt: Attempt, problem: BaseException) -> StagingError:
     )
     if isinstance(problem, StagingError):
         return problem
-    if not code and (status is None or status < 400):
+    if isinstance(problem, KustoError):  # a credential says itself what is the matter
+        reason, remedy, permanent = problem.message.rstrip("."), problem.remedy, problem.permanent
+    elif not code and (status is None or status < 400):
         reason, remedy, permanent = _explain_no_answer(attempt, problem)
     else:
         reason, remedy, permanent = _explain(attempt, status, code)
@@ -214,7 +216,7 @@ def _first_line(problem: BaseException) -> str:
 
 
 def _is_transient(problem: BaseException) -> bool:
-    if isinstance(problem, StagingError):
+    if isinstance(problem, KustoError):
         return not problem.permanent
     status = getattr(problem, "status_code", None)
     if status is not None and status >= 400:

@@ -47,9 +47,13 @@ class Azurite:
     Args:
         arguments: more of Azurite's options.
         on_disk: keep blobs in a temporary folder instead of in memory.
+        verify: the certificate to trust, when the arguments ask for HTTPS.
     """
 
-    def __init__(self, arguments: Sequence[str] = (), *, on_disk: bool = False) -> None:
+    def __init__(
+        self, arguments: Sequence[str] = (), *, on_disk: bool = False, verify: str | bool = True
+    ) -> None:
+        self._verify = verify
         self._arguments = list(arguments)
         self._on_disk = on_disk
         self.endpoint = ""
@@ -111,9 +115,9 @@ class Azurite:
         return int(self.endpoint.rsplit(":", 1)[1].split("/")[0])
 
     def service(self, **settings: Any) -> BlobServiceClient:
-        return BlobServiceClient(
-            self.endpoint, credential={"account_name": ACCOUNT, "account_key": KEY}, **settings
-        )
+        credential = {"account_name": ACCOUNT, "account_key": KEY}
+        settings.setdefault("connection_verify", self._verify)
+        return BlobServiceClient(self.endpoint, credential=credential, **settings)
 
     def new_container(self, name: str | None = None) -> Container:
         """Make a container, with a name of its own."""
