@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from spark_kusto.kql.compiling import compile_query as compile
     from spark_kusto.kql.compiled import CompiledQuery as CompiledQuery
     from spark_kusto.kql.compiled import CompileOptions as CompileOptions
+    from spark_kusto.kql.coverage import support as support
     from spark_kusto.kql.parser import parse as parse
     from spark_kusto.kql.parser import parse_command as parse_command
 
@@ -24,11 +25,12 @@ _HOME = {
     "CompileOptions": "compiled",
     "parse": "parser",
     "parse_command": "parser",
+    "support": "coverage",
 }
 
 _NAMES = {"compile": "compile_query"}
 
-__all__ = ["CompileOptions", "CompiledQuery", "compile", "parse", "parse_command"]
+__all__ = ["CompileOptions", "CompiledQuery", "compile", "parse", "parse_command", "support"]
 
 
 def __getattr__(name: str) -> Any:
