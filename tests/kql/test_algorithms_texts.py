@@ -268,7 +268,8 @@ def test_distributions() -> None:
     assert distributions.beta_inv(0.1, 10, 20) == pytest.approx(0.226415022388749)
     assert distributions.beta_pdf(0.5, 10, 20) == pytest.approx(0.746176019310951)
     assert distributions.beta_inv(1.5, 10, 20) is None
-    assert math.isnan(distributions.beta_cdf(0.1, -1, 20) or 0)
+    assert distributions.beta_cdf(0.1, -1, 20) == 1
+    assert math.isnan(distributions.beta_pdf(0.1, -1, 20) or 0)
     assert distributions.gamma(5) == 24
     assert distributions.loggamma(5) == pytest.approx(3.1780538303479458)
     p = distributions.welch_test(20.82, 7.8674285714, 15, 22.9866666667, 3.8126666667, 15)

@@ -73,11 +73,16 @@ def incomplete_beta(x: float, a: float, b: float) -> float:
 
 
 def beta_cdf(x: float | None, a: float | None, b: float | None) -> float | None:
-    """The beta distribution's cumulative probability; NaN outside 0..1 or for non-positive shapes."""
+    """The beta distribution's cumulative probability; NaN outside 0..1.
+
+    For a shape that isn't positive it is 1: the engine's answer, where the documentation says NaN.
+    """
     if x is None or a is None or b is None:
         return None
-    if not (0.0 <= x <= 1.0 and a > 0.0 and b > 0.0):
+    if not 0.0 <= x <= 1.0 or math.isnan(a) or math.isnan(b):
         return math.nan
+    if a <= 0.0 or b <= 0.0:
+        return 1.0
     return incomplete_beta(x, a, b)
 
 

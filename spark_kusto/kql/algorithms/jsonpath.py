@@ -5,6 +5,7 @@ Page "JSONPath expressions": wildcards, recursion, unions, slices and filters do
 
 from __future__ import annotations
 
+import json
 import re
 from functools import lru_cache
 
@@ -94,3 +95,17 @@ def _collect(value: object, prefix: str, paths: list[str]) -> None:
             paths.append(path)
         for inner in value:
             _collect(inner, path, paths)
+
+
+def extract(path: str, text: str) -> str | None:
+    """The value at the path in a JSON text: strings as they are, all else as JSON; ``None`` if absent."""
+    steps = parse(path)
+    if steps is None:
+        return None
+    try:
+        value = find(json.loads(text), steps)
+    except (ValueError, RecursionError):
+        return None
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

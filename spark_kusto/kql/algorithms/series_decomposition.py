@@ -26,7 +26,7 @@ DECOMPOSITION = ("baseline", "seasonal", "trend", "residual")
 ANOMALIES = ("ad_flag", "ad_score", "baseline")
 """Names of what :func:`decompose_anomalies` gives, in order."""
 
-_LEAST_SCORE = 0.35
+_LEAST_SCORE = 0.45
 _AROUND = 0.2
 
 

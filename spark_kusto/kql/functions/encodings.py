@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from spark_kusto.kql.algorithms import encodings, parsing
+from typing import TYPE_CHECKING
+
+from spark_kusto.kql import syntax
+from spark_kusto.kql.algorithms import encodings, jsonpath, parsing
 from spark_kusto.kql.registry import (
     ANY,
     DECIMAL,
@@ -10,10 +13,18 @@ from spark_kusto.kql.registry import (
     GUID,
     STRING,
     optional,
+    python_row,
     python_scalar,
     repeated,
     scalar,
+    special,
 )
+from spark_kusto.types import KustoType
+
+if TYPE_CHECKING:
+    from spark_kusto.kql.binder.context import Context
+    from spark_kusto.kql.binder.core import Binder
+    from spark_kusto.kql.plan import Expr
 
 python_scalar(
     "base64_decode_tostring",
@@ -83,3 +94,25 @@ scalar(
     lambda call: f"TRY_CAST(nullif({call.udf('$parse_version', *call.sql)}, '') AS DECIMAL(38, 0))",
     nulls="maybe",
 )
+
+
+python_scalar("$extract_json", [STRING, STRING], STRING, jsonpath.extract)
+
+
+def _bind_extract_json(binder: Binder, node: syntax.Call, context: Context) -> Expr:
+    from spark_kusto.kql.binder.calls import call_row
+    from spark_kusto.kql.binder.conversion import convert
+
+    arguments = [binder.expression(argument, context) for argument in node.arguments[:2]]
+    if len(arguments) == 2 and arguments[1].type is DYNAMIC:
+        arguments[1] = convert(arguments[1], STRING)
+    found = call_row(binder, python_row("$extract_json"), arguments, node)
+    if len(node.arguments) > 2:
+        given = node.arguments[2]
+        if not isinstance(given, syntax.TypeOf) or given.type.scalar is None:
+            raise binder.error(f"{node.name}() takes a type last: typeof(long).", given)
+        return convert(found, KustoType.parse(given.type.scalar))  # type: ignore[arg-type]
+    return found  # type: ignore[return-value]
+
+
+special("extract_json", _bind_extract_json, aliases=("extractjson",))

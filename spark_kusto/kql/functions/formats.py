@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from spark_kusto.kql.algorithms import formats, timezones
+from spark_kusto.kql.execution import to_json
 from spark_kusto.kql.registry import (
     DATETIME,
     DYNAMIC,
@@ -41,4 +42,10 @@ python_scalar("format_timespan", [TIMESPAN, STRING], STRING, formats.format_time
 
 python_scalar("datetime_utc_to_local", [DATETIME, STRING], DATETIME, timezones.utc_to_local)
 python_scalar("datetime_local_to_utc", [DATETIME, STRING], DATETIME, timezones.local_to_utc)
-python_scalar("datetime_list_timezones", [], DYNAMIC, lambda: list(timezones.zone_names()))
+scalar(
+    "datetime_list_timezones",
+    [],
+    DYNAMIC,
+    lambda _call: "'" + (to_json(list(timezones.zone_names())) or "[]").replace("'", "''") + "'",
+    nulls="never",
+)

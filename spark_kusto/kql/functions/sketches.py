@@ -34,6 +34,7 @@ from spark_kusto.kql.registry import (
     optional,
     overload,
     parameter,
+    python_row,
     python_scalar,
     repeated,
     scalar,
@@ -257,6 +258,23 @@ python_scalar(
     column="tdigests_merge_result",
 )
 python_scalar("$percentile_tdigest", [DYNAMIC, REAL], DYNAMIC, _percentile_of)
+
+
+def _bind_percentile_tdigest(binder: Binder, node: syntax.Call, context: Context) -> Expr:
+    from spark_kusto.kql.binder.calls import call_row
+    from spark_kusto.kql.binder.conversion import convert
+
+    arguments = [binder.expression(argument, context) for argument in node.arguments[:2]]
+    found = call_row(binder, python_row("$percentile_tdigest"), arguments, node)
+    if len(node.arguments) > 2:
+        given = node.arguments[2]
+        if not isinstance(given, syntax.TypeOf) or given.type.scalar is None:
+            raise binder.error("percentile_tdigest() takes a type last: typeof(long).", given)
+        return convert(found, KustoType.parse(given.type.scalar))  # type: ignore[arg-type]
+    return found  # type: ignore[return-value]
+
+
+special("percentile_tdigest", _bind_percentile_tdigest, column="percentile_tdigest_{0}")
 python_scalar(
     "percentiles_array_tdigest",
     [parameter(DYNAMIC, "tdigest"), repeated(frozenset({REAL, DYNAMIC}), "percentile")],
@@ -422,13 +440,13 @@ def _bind_percentiles(leading: int) -> Callable[[Binder, syntax.Call, Context], 
     row_name = "$percentile" if leading == 1 else "$percentilew"
 
     def bind(binder: Binder, node: syntax.Call, context: Context) -> Any:
-        from dataclasses import replace
-
         from spark_kusto.kql.binder.calls import Several, aggregate_call, bind_arguments
 
         row = aggregates()[row_name]
         assert isinstance(row, AggregateRow)
-        arguments = bind_arguments(binder, node, replace(context, aggregates=None))
+        assert context.aggregates is not None
+        inner = context.aggregates.inner
+        arguments = bind_arguments(binder, node, inner)
         if len(arguments) <= leading:
             raise binder.error(
                 f"{node.name}(): {len(arguments)} argument(s) given, at least {leading + 1} expected.",
@@ -439,16 +457,14 @@ def _bind_percentiles(leading: int) -> Callable[[Binder, syntax.Call, Context], 
         values: list[tuple[str, Expr]] = []
         for given, percent in zip(node.arguments[leading:], arguments[leading:], strict=True):
             column = aggregate_call(binder, row, [*arguments[:leading], percent], node, context)
-            values.append((f"percentile_{source}_{_fragment(binder, given, context)}", column))
+            values.append((f"percentile_{source}_{_fragment(binder, given, inner)}", column))
         return Several(tuple(values))
 
     return bind
 
 
 def _fragment(binder: Binder, node: syntax.Expression, context: Context) -> str:
-    from dataclasses import replace
-
-    value = binder.constant(node, replace(context, aggregates=None), "A percentile")
+    value = binder.constant(node, context, "A percentile")
     if isinstance(value, float) and value == int(value):
         value = int(value)
     return "".join(c if c.isalnum() else "_" for c in str(value))
