@@ -54,6 +54,9 @@ _AUTH = (
     "keyVaultUri",
     "keyVaultAppId",
     "keyVaultAppKey",
+    "keyVaultPemFilePath",
+    "keyVaultPemFileKey",
+    "authMethod",
     "kustoIngestionUri",
 )
 
@@ -258,11 +261,7 @@ def _connection(values: _Values) -> Connection:
 
     database = values.required("kustoDatabase", "NetDefaultDB")
     cluster = parse_address(values.required("kustoCluster", "./kusto-data")).text
-    if values.text("tokenProviderCallbackClasspath") is not None:
-        raise OptionError(
-            "tokenProviderCallbackClasspath names a JVM class, which a Python source cannot call.",
-            remedy="Set 'tokenProvider' to a Python callable's path, 'module:function'.",
-        )
+    values.choice("authMethod")
     settings = {name: text for name in _AUTH if (text := values.text(name)) is not None}
     return Connection(cluster, database, settings)
 

@@ -1,16 +1,22 @@
-"""One Spark for the whole run: two cores, no UI, few shuffle partitions, workers on this very Python."""
+"""One Spark for the whole run: two cores, three attempts a task, no UI, workers on this very Python."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
+
+    from spark_kusto.client import Cluster
+
+DATABASE = "NetDefaultDB"
 
 # Spark starts its workers with the python3 of PATH unless told otherwise.
 os.environ["PYSPARK_PYTHON"] = sys.executable
@@ -24,7 +30,7 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
 
     scratch = tmp_path_factory.mktemp("spark")
     session = (
-        SparkSession.builder.master("local[2]")
+        SparkSession.builder.master("local[2, 3]")
         .appName("spark-kusto tests")
         .config("spark.ui.enabled", "false")
         .config("spark.sql.shuffle.partitions", "2")
@@ -40,3 +46,75 @@ def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
     session.sparkContext.setLogLevel("ERROR")
     yield session
     session.stop()
+
+
+@pytest.fixture(scope="session")
+def pushing(spark: SparkSession) -> SparkSession:
+    """The session with push-down installed."""
+    from spark_kusto import register
+
+    register(spark)
+    return spark
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> str:
+    """The address of an embedded cluster of this test's own."""
+    return str(tmp_path / "cluster")
+
+
+@pytest.fixture
+def cluster(root: str) -> Iterator[Cluster]:
+    """That cluster, open in this process."""
+    from spark_kusto import connect
+
+    with connect(root) as opened:
+        yield opened
+
+
+@pytest.fixture
+def read(spark: SparkSession, root: str) -> Callable[..., DataFrame]:
+    """``read(query, option=value ...)`` from the test's cluster."""
+
+    def run(query: str, **options: object) -> DataFrame:
+        reader = spark.read.format("kusto").option("kustoCluster", root).option("kustoDatabase", DATABASE)
+        for name, value in options.items():
+            reader = reader.option(name, str(value))
+        return reader.option("kustoQuery", query).load()
+
+    return run
+
+
+@pytest.fixture
+def write(root: str) -> Callable[..., None]:
+    """``write(df, table, mode=..., option=value ...)`` to the test's cluster; the table is created."""
+
+    def run(df: DataFrame, table: str, mode: str = "append", **options: object) -> None:
+        writer = df.write.format("kusto").option("kustoCluster", root).option("kustoDatabase", DATABASE)
+        given = {"tableCreateOptions": "CreateIfNotExist", **options}
+        for name, value in given.items():
+            writer = writer.option(name, str(value))
+        writer.option("kustoTable", table).mode(mode).save()
+
+    return run
+
+
+@pytest.fixture
+def conf(spark: SparkSession) -> Callable[..., AbstractContextManager[None]]:
+    """``with conf({"spark.sql.ansi.enabled": "false"}):`` sets and puts back."""
+
+    @contextmanager
+    def run(settings: dict[str, str]) -> Iterator[None]:
+        before = {name: spark.conf.get(name, None) for name in settings}
+        for name, value in settings.items():
+            spark.conf.set(name, value)
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    spark.conf.unset(name)
+                else:
+                    spark.conf.set(name, value)
+
+    return run

@@ -78,7 +78,7 @@ def test_names_match_in_any_case_and_values_are_typed() -> None:
         ({"startingCursor": "now"}, ["earliest, latest"]),
         ({"partitionColumn": "a"}, ["numPartitions"]),
         ({"clientRequestPropertiesJson": "{"}, ["not JSON"]),
-        ({"tokenProviderCallbackClasspath": "a.B"}, ["tokenProvider"]),
+        ({"authMethod": "magic"}, ["authMethod", "azureCli"]),
     ],
 )
 def test_bad_source_options_say_what_to_do(extra: dict[str, str], words: list[str]) -> None:

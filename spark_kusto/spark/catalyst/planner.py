@@ -79,7 +79,7 @@ class Planner:
             extra["snapshot"] = self._snapshot(cluster, options, request["plan"])
         aggregation = found.pushdown.aggregation
         # A query may hold secrets (h"..." strings), and plans are shown to everyone.
-        query = redact(" ".join((base_query(options) + " " + tail).split()))
+        query = redact(" ".join((base_query(options) + "\n" + tail).splitlines()).strip())
         return {
             "columns": list(found.columns),
             "exact": list(found.exact),
