@@ -154,7 +154,7 @@ class ExtentChanges(Ingestion):
         new_ingestion_time: bool,
     ) -> tuple[MovedExtent, ...]:
         moved: list[MovedExtent] = []
-        ids: dict[str, dict[int, int]] = {}
+        ids: dict[str, Mapping[int, int]] = {}
         for owner, extent in found:
             if owner.id not in ids:
                 ids[owner.id] = _matching_columns(owner, target)

@@ -151,7 +151,7 @@ def file_system_of(path: Path, mounts: str | None = None) -> str | None:
     ``mounts`` stands in for the system's list in tests: the text of Linux' ``/proc/self/mountinfo``.
     """
     real = os.path.realpath(path)
-    best = ("", None)
+    best: tuple[str, str | None] = ("", None)
     for point, kind in _linux_mounts(mounts) if mounts or sys.platform == "linux" else _mac_mounts():
         inside = real == point or real.startswith(point.rstrip("/") + "/")
         # Later lines cover earlier ones at the same point.

@@ -246,7 +246,7 @@ def _variants(array: pa.Array) -> pa.Array:
     import pyarrow as pa
     from pyspark.sql.types import VariantVal
 
-    texts = []
+    texts: list[str | None] = []
     for row in array.to_pylist():
         if row is None:
             texts.append(None)

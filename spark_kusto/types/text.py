@@ -182,7 +182,7 @@ _CLOCK = re.compile(
     r"""\s*(?P<s>-)?(?:(?P<d>\d{1,8})\.)?(?P<H>\d{1,2}):(?P<M>\d{1,2})(?::(?P<S>\d{1,2})(?:\.(?P<f>\d{1,7}))?)?\s*""",
     re.VERBOSE,
 )
-_UNITS = {
+_UNITS: dict[str, int | Decimal] = {
     "d": TICKS_PER_DAY,
     "day": TICKS_PER_DAY,
     "days": TICKS_PER_DAY,
