@@ -252,7 +252,7 @@ def split_script(text: str) -> tuple[str, ...]:
     """The commands of a script, as `.execute database script` takes it.
 
     A command begins where a line does, with a dot, outside brackets and strings of several
-    lines; comments between commands belong to the command that follows.
+    lines. What stands between two commands belongs to the first one.
     """
     starts = [match.start() for match in re.finditer(r"^[ \t]*\.(?=\s*[A-Za-z])", text, re.MULTILINE)]
     commands: list[str] = []

@@ -309,9 +309,7 @@ class ExpressionParser(LiteralParser):
                 value = self.pipe()
                 if names is not None:
                     first, parts, parenthesized = names
-                    value = syntax.NamedExpression(
-                        parts, value, parenthesized, span=self.span(first)
-                    )
+                    value = syntax.NamedExpression(parts, value, parenthesized, span=self.span(first))
                 arguments.append(value)
                 if self.texts[self.i] != ",":
                     break

@@ -73,9 +73,7 @@ class OperatorParser(GroupingParser):
             remedy = None
             if word == "|" and self.ends[self.i - 1] == self.starts[self.i]:
                 remedy = "Write `or`: || is no operator in KQL."
-            return self.error(
-                f"expected an operator after '|', found {self.found()}", remedy=remedy
-            )
+            return self.error(f"expected an operator after '|', found {self.found()}", remedy=remedy)
         # A name may be written in parts: `project-awai` is three tokens.
         end = self.i
         while (

@@ -167,7 +167,9 @@ class SourceParser(ExpressionParser):
         properties: tuple[syntax.Property, ...] = ()
         if self.texts[self.i] == "with":
             properties = self.properties("externaldata")
-        return syntax.ExternalData(columns, tuple(uris), properties, hints=tuple(hints), span=self.span(start))
+        return syntax.ExternalData(
+            columns, tuple(uris), properties, hints=tuple(hints), span=self.span(start)
+        )
 
     def _inline_external_table(self) -> syntax.InlineExternalTable:
         start = self.i
