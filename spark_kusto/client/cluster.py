@@ -98,7 +98,7 @@ class StagedFiles:
     """What one task staged: the message a task returns to the driver. Picklable.
 
     ``operation_id`` names the ingestion it was staged for: a streaming commit runs in a process
-    with a plan of its own, and commits what the messages name.
+    with a plan of its own, and commits what the messages name (``operation`` is the cluster's).
     """
 
     operation_id: str
@@ -106,6 +106,7 @@ class StagedFiles:
     bytes: int
     files: tuple[Any, ...] = ()
     errors: int = 0
+    operation: Any = None
 
 
 @dataclass(frozen=True)

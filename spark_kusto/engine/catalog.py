@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from spark_kusto.errors import EntityNotFoundError
@@ -10,7 +10,10 @@ from spark_kusto.kql.catalog import StoredFunction, TableSchema
 from spark_kusto.storage.model import Entity, Snapshot, TableSnapshot
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from spark_kusto.storage import Database
+    from spark_kusto.types import Column
 
 FUNCTION = "function"
 """Kind of the entities that are stored functions."""
@@ -39,6 +42,16 @@ class PinnedCatalog:
         self._row_filter = row_filter
         self._snapshots: dict[str, tuple[Database, Snapshot]] = {}
         self._functions: dict[str, dict[str, StoredFunction]] = {}
+        self._defined: dict[str, tuple[tuple[Column, ...], pa.Table]] = {}
+
+    def define(self, name: str, columns: Sequence[Column], table: pa.Table) -> None:
+        """Let a result in storage form be read as a table of any database."""
+        self._defined[name] = (tuple(columns), table)
+
+    def defined(self, name: str) -> pa.Table | None:
+        """What :meth:`define` gave a name to."""
+        found = self._defined.get(name)
+        return None if found is None else found[1]
 
     def pinned(self, database: str) -> tuple[Database, Snapshot]:
         """A database and what it holds, for the rest of this query."""
@@ -59,6 +72,8 @@ class PinnedCatalog:
     def table(self, database: str, name: str) -> TableSchema | None:
         """A table or materialized view by its exact name."""
         known = self._known(database)
+        if known is not None and name in self._defined:
+            return TableSchema(known[1].database, name, self._defined[name][0])
         table = known[1].tables.get(name) if known else None
         if known is None or table is None:
             return None

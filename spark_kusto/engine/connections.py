@@ -97,12 +97,12 @@ class Instance:
             "autoload_known_extensions": "false",
             "memory_limit": f"{max(resources.memory_bytes >> 20, 64)}MiB",
             "threads": resources.thread_count,
-            "TimeZone": "UTC",
             "preserve_insertion_order": "true",
         }
         if spill is not None:
             settings["temp_directory"] = spill
         self._connection = duckdb.connect(config=settings)
+        self._connection.execute("SET TimeZone = 'UTC'")
         # allowed_directories cannot be given on opening, and nothing can be set after the lock.
         allowed = ", ".join(quote(directory.rstrip("/") + "/") for directory in sorted(self.directories))
         self._connection.execute(f"SET allowed_directories = [{allowed}]")

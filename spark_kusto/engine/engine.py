@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spark_kusto.engine.activity import Activities
+from spark_kusto.engine.commanding import Commanding
 from spark_kusto.engine.connections import SPILL_FOLDER, Instance, Resources, shared_instance
-from spark_kusto.engine.querying import Querying
+from spark_kusto.engine.explaining import explain
+from spark_kusto.engine.ingesting import Ingesting, IngestOutcome
+from spark_kusto.engine.limits import request_limits
+from spark_kusto.engine.loading import ingest_data
+from spark_kusto.engine.policies import ingestion_time_on
+from spark_kusto.engine.properties import IngestProperties, Replace
+from spark_kusto.engine.querying import Querying, TaskPlan
 from spark_kusto.engine.running import QueryRun
 from spark_kusto.storage import ChangeContext, Database, Root, TableSnapshot
 from spark_kusto.types import Column
@@ -36,6 +43,8 @@ class Engine:
         self.address = str(root.path)
         self.activities = Activities()
         self.querying = Querying(self)
+        self.commanding = Commanding(self)
+        self.ingesting = Ingesting(self)
 
     @classmethod
     def open(
@@ -90,7 +99,10 @@ class Engine:
 
     def keeps_ingestion_time(self, database: Database, table: TableSnapshot) -> bool:
         """Whether ``ingestion_time()`` gives something for the table's rows."""
-        return True
+        return ingestion_time_on(database, table)
+
+    def after_commit(self, database: Database) -> None:
+        """Do maintenance that is due, within the time a commit may spend on it."""
 
     def context(self, command: str, client_id: str = "") -> ChangeContext:
         """What the journal says of a change."""
@@ -152,6 +164,84 @@ class Engine:
         except BaseException as error:
             activity.finish(error)
             raise
+
+    def execute(
+        self,
+        database: str,
+        text: str,
+        *,
+        properties: Mapping[str, object] | None = None,
+        client_id: str | None = None,
+        application: str = "",
+    ) -> QueryRun:
+        """Run a management command; arguments as of :meth:`query`."""
+        return self.commanding.execute(
+            self.database(database),
+            text,
+            properties=properties,
+            client_id=client_id,
+            application=application,
+        )
+
+    def explain(self, database: str, text: str) -> str:
+        """The plan of a query: what it scans, what is left out, and the SQL."""
+        return explain(self.querying.compile(database, text))
+
+    def cursor(self, database: str) -> str:
+        """The database cursor: the last commit's sequence as a decimal string."""
+        return self.database(database).cursor()
+
+    def plan_scan(
+        self,
+        database: str,
+        text: str,
+        *,
+        parallelism: int = 1,
+        target_bytes: int,
+        snapshot: int | None = None,
+        after: int | None = None,
+        parameters: Mapping[str, object] | None = None,
+        properties: Mapping[str, object] | None = None,
+    ) -> TaskPlan:
+        """Cut a query into tasks for :func:`read_task`, all of one snapshot."""
+        home = self.database(database)
+        limits = request_limits({"norequesttimeout": True, **(properties or {})})
+        prepared = self.querying.compile(
+            home.name,
+            text,
+            parameters=parameters,
+            now=limits.now,
+            catalog=self.querying.catalog(None if snapshot is None else {home.id: snapshot}),
+            after=after,
+        )
+        return self.querying.plan(
+            prepared, parallelism=parallelism, target_bytes=target_bytes, seconds=limits.seconds
+        )
+
+    def ingest(
+        self,
+        database: str,
+        table: str,
+        data: object,
+        *,
+        create: bool = False,
+        replace: Replace | None = None,
+        properties: IngestProperties | None = None,
+        writer_id: str | None = None,
+        batch_id: int | None = None,
+    ) -> IngestOutcome:
+        """Ingest Arrow data, a pandas DataFrame, or files by path, in this process."""
+        return ingest_data(
+            self,
+            self.database(database),
+            table,
+            data,
+            create=create,
+            replace=replace,
+            properties=properties or IngestProperties(),
+            writer_id=writer_id,
+            batch_id=batch_id,
+        )
 
     def schema(
         self, database: str, text: str, parameters: Mapping[str, object] | None = None

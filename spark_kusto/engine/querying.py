@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spark_kusto import kql
 from spark_kusto.engine.activity import Activity
@@ -14,7 +13,7 @@ from spark_kusto.engine.catalog import PinnedCatalog
 from spark_kusto.engine.limits import RequestLimits, request_limits
 from spark_kusto.engine.pruning import pruned
 from spark_kusto.engine.running import QueryRun
-from spark_kusto.engine.scans import is_virtual, scan_files
+from spark_kusto.engine.scans import ScanFile, is_virtual, scan_files
 from spark_kusto.engine.tasks import ReadTask, ScanSource, make_runner
 from spark_kusto.errors import UnsupportedError
 from spark_kusto.kql.compiled import CompiledQuery, CompileOptions, Scan, SqlStage
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 
     from spark_kusto.engine.engine import Engine
 
-SPLIT_FROM_BYTES = 2
+SPLIT_FROM = 1.5
 """A file is read in parts when it has more than this many times the bytes a task aims at."""
 
 
@@ -88,7 +87,8 @@ class Querying:
             prepared = self._prepare(compiled, catalog, home.name, None)
             run = self._start(prepared, activity or self._quiet(home.name), RequestLimits(None, None, None))
             try:
-                return run.primary.table()
+                names = [column.sql_name for column in compiled.results[0].columns]
+                return run.primary.table().rename_columns(names)
             finally:
                 run.close()
 
@@ -143,6 +143,9 @@ class Querying:
                 feature="external tables",
             )
         database, snapshot = catalog.pinned(scan.database)
+        defined = catalog.defined(scan.table)
+        if defined is not None:
+            return ScanSource((), table=defined), 0, str(database.path)
         table = snapshot.table(scan.table)
         columns = [table.column(column.name) for column in scan.columns if not is_virtual(column.name)]
         extents = pruned(table, scan.predicates)
@@ -186,83 +189,93 @@ class Querying:
             "bytes": prepared.bytes,
         }
         instance = engine.instance(prepared.directories, limits.memory)
-        runner = make_runner(instance, prepared.sources, activity, limits)
+        runner = make_runner(
+            instance, prepared.sources, activity, limits, owns_activity=activity.kind == "query"
+        )
         try:
             results = runner.run(prepared.query, lazy=limits.records is None)
         except BaseException as error:
-            runner.close()
-            activity.finish(error)
+            runner.finish(error)
             raise
-        run = QueryRun(results, activity, runner.close)
-        if limits.records is not None:
-            runner.close()
-        return run
+        return QueryRun(results, activity, runner.finish)
 
     # -- tasks
 
-    def tasks(
-        self,
-        prepared: Prepared,
-        *,
-        parallelism: int,
-        target_bytes: int,
-        seconds: float | None,
-    ) -> tuple[ReadTask, ...]:
+    def plan(
+        self, prepared: Prepared, *, parallelism: int, target_bytes: int, seconds: float | None
+    ) -> TaskPlan:
         """Cut a prepared query into tasks; one, unless it works row by row."""
-        spill = str(self._engine.spill)
         base = ReadTask(
             query=prepared.query,
             sources=prepared.sources,
             directories=prepared.directories,
-            spill=spill,
+            spill=str(self._engine.spill),
             rows=prepared.rows,
             bytes=prepared.bytes,
             seconds=seconds,
-            columns=prepared.columns,
         )
-        if not prepared.query.row_wise or len(prepared.sources) != 1 or not prepared.rows:
-            return (base,)
-        (scan_id, source) = next(iter(prepared.sources.items()))
-        share = -(-prepared.bytes // max(parallelism, 1))
-        target = max(min(target_bytes, share), MIN_TASK_BYTES)
-        packs = pack(source.files, target)
-        return tuple(
-            replace(
-                base,
-                sources={scan_id: replace(source, files=tuple(files))},
-                threads=1,
-                rows=sum(file.rows for file in files),
-                bytes=sum(file.size for file in files),
+        tasks: tuple[ReadTask, ...] = (base,)
+        if prepared.query.row_wise and len(prepared.sources) == 1 and prepared.rows:
+            (scan_id, source) = next(iter(prepared.sources.items()))
+            share = -(-prepared.bytes // max(parallelism, 1))
+            target = max(min(target_bytes, share), MIN_TASK_BYTES)
+            tasks = tuple(
+                replace(
+                    base,
+                    sources={scan_id: replace(source, files=files)},
+                    threads=1,
+                    rows=sum(file.rows for file in files),
+                    bytes=sum(file.size for file in files),
+                )
+                for files in pack(source.files, target)
             )
-            for files in packs
-        )
+        return TaskPlan(tasks, prepared.columns, prepared.cursor, prepared.rows, prepared.bytes)
+
+
+@dataclass(frozen=True)
+class TaskPlan:
+    """A query cut into tasks; ``rows`` and ``bytes`` are what they read, an upper bound."""
+
+    tasks: tuple[ReadTask, ...]
+    columns: tuple[Column, ...]
+    cursor: str
+    rows: int
+    bytes: int
+    exact: bool = False
 
 
 MIN_TASK_BYTES = 1 << 20
 """Below this, another task costs more than it saves."""
 
-ROW_GROUP_ROWS = 122_880
-"""Rows after which a part of a file begins, at least: what extents' row groups hold."""
 
-
-def pack(files: tuple[Any, ...], target: int) -> list[list[Any]]:
-    """Files, in order, in groups of about ``target`` bytes; large ones cut at multiples of row groups."""
-    packs: list[list[Any]] = []
-    current: list[Any] = []
+def pack(files: Sequence[ScanFile], target: int) -> list[tuple[ScanFile, ...]]:
+    """Files, in order, in groups of about ``target`` bytes; large ones are cut between row groups."""
+    packs: list[tuple[ScanFile, ...]] = []
+    current: list[ScanFile] = []
     size = 0
     for file in files:
-        pieces = [file]
-        if file.size > SPLIT_FROM_BYTES * target and file.rows > ROW_GROUP_ROWS:
-            groups = -(-file.rows // ROW_GROUP_ROWS)
-            count = min(groups, max(2, round(file.size / target)))
-            bounds = [ROW_GROUP_ROWS * (groups * i // count) for i in range(count)] + [file.rows]
-            pieces = [file.part(a, b) for a, b in itertools.pairwise(bounds)]
-        for piece in pieces:
+        for piece in _pieces(file, target):
             if current and size + piece.size > target * 1.2:
-                packs.append(current)
+                packs.append(tuple(current))
                 current, size = [], 0
             current.append(piece)
             size += piece.size
     if current:
-        packs.append(current)
+        packs.append(tuple(current))
     return packs
+
+
+def _pieces(file: ScanFile, target: int) -> list[ScanFile]:
+    """The file, or its row groups in runs of about ``target`` bytes."""
+    if file.size <= SPLIT_FROM * target or len(file.row_groups) < 2:
+        return [file]
+    wanted = max(file.rows * target / file.size, 1.0)
+    pieces = []
+    first = end = 0
+    for rows in file.row_groups:
+        if end > first and end - first + rows > wanted * 1.2:
+            pieces.append(file.part(first, end))
+            first = end
+        end += rows
+    pieces.append(file.part(first, end))
+    return pieces

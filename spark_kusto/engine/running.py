@@ -153,20 +153,24 @@ class Runner:
 
     Args:
         instance: where to run.
-        relation: SQL of a scan.
+        relation: SQL of a scan, or the table in storage form (under Kusto names) that it reads.
         external: the data of an ``externaldata`` source, in storage form under SQL names.
         extents: extent ids by path, to name the extent whose file is at fault.
+        owns_activity: whether the activity ends with the query; not where it is part of a command.
     """
 
     def __init__(
         self,
         instance: Instance,
-        relation: Callable[[Scan], str],
+        relation: Callable[[Scan], str | pa.Table],
         external: Callable[[ExternalSource], pa.Table],
         activity: Activity,
         extents: Mapping[str, str],
         limits: RequestLimits,
+        *,
+        owns_activity: bool = True,
     ) -> None:
+        self._owns_activity = owns_activity
         self._instance = instance
         self._relation = relation
         self._external = external
@@ -216,10 +220,31 @@ class Runner:
             columns = tuple(Column(column.name, column.type) for column in result.columns)
             batches = self._result_batches(query, result, columns)
             table = ResultTable(result.name, columns, result.visualization, self._guarded(batches))
-            if not lazy or len(query.results) > 1:
-                table.table()
             results.append(table)
+        if streamed is None or not lazy:
+            for table in results:
+                table.table()
+            self.finish()
+        else:
+            results[0]._batches = self._finishing(results[0]._batches)
         return tuple(results)
+
+    def _finishing(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        """The batches, and the end of the query with them."""
+        failure: BaseException | None = None
+        try:
+            yield from batches
+        except BaseException as error:
+            failure = error
+            raise
+        finally:
+            self.finish(None if isinstance(failure, GeneratorExit) else failure)
+
+    def finish(self, error: BaseException | None = None) -> None:
+        """Say that the query is over and free what it holds."""
+        if self._owns_activity:
+            self._activity.finish(error)
+        self.close()
 
     def _run_stage(self, stage: SqlStage | PythonStage) -> pa.Table:
         import pyarrow
@@ -237,7 +262,7 @@ class Runner:
 
     def _open(self, stage: SqlStage) -> pa.RecordBatchReader:
         self._instance.create_functions(stage.python_functions)
-        relations = [(scan.id, self._relation(scan)) for scan in stage.scans]
+        relations = [(scan.id, self._scan(scan)) for scan in stage.scans]
         for source in stage.externals:
             table = self._external(source)
             columns = [StageColumn(c.name, c.sql_name, c.type) for c in source.columns]
@@ -246,6 +271,16 @@ class Runner:
             (name, self._register(name, self._tables[name], self._columns[name])) for name in stage.inputs
         ]
         return stream(self._cursor, with_relations(stage.sql, relations), stage.parameters)
+
+    def _scan(self, scan: Scan) -> str:
+        found = self._relation(scan)
+        if isinstance(found, str):
+            return found
+        table = found.select([column.name for column in scan.columns])
+        table = table.rename_columns([column.sql_name for column in scan.columns])
+        if not scan.columns:
+            return f"SELECT 1 AS c0 FROM range({found.num_rows})"
+        return self._register(scan.id, table, [StageColumn(c.name, c.sql_name, c.type) for c in scan.columns])
 
     def _register(self, name: str, table: pa.Table, columns: Sequence[StageColumn]) -> str:
         self._cursor.register(f"{name}_rows", table)

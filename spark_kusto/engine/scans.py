@@ -29,6 +29,7 @@ class ScanFile:
 
     Attributes:
         fields: Parquet field id for each wanted stored column, in the scan's order.
+        row_groups: rows of each of the file's row groups.
         first_row: where the range begins.
         end_row: one past its end; None for all rows.
     """
@@ -42,6 +43,7 @@ class ScanFile:
     has_row_sequences: bool
     tags: tuple[str, ...]
     fields: tuple[int, ...]
+    row_groups: tuple[int, ...] = ()
     first_row: int = 0
     end_row: int | None = None
 
@@ -75,6 +77,7 @@ def scan_files(extents: Iterable[Extent], columns: Sequence[StoredColumn]) -> tu
             has_row_sequences=extent.has_row_sequences,
             tags=extent.tags,
             fields=tuple(field_of(extent, column) for column in columns),
+            row_groups=extent.row_groups,
         )
         for extent in extents
         if extent.row_count

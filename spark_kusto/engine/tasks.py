@@ -32,14 +32,18 @@ class ScanSource:
         files: files, or parts of them.
         ingestion_time: False where ingestion time is null.
         after: only rows committed after this sequence.
+        table: a result in storage form that is read in place of files.
     """
 
     files: tuple[ScanFile, ...]
     ingestion_time: bool = True
     after: int | None = None
+    table: pa.Table | None = None
 
-    def relation(self, scan: Scan) -> str:
-        """SQL of the scan."""
+    def relation(self, scan: Scan) -> str | pa.Table:
+        """SQL of the scan, or the table it reads."""
+        if self.table is not None:
+            return self.table
         return relation(scan.columns, self.files, ingestion_time=self.ingestion_time, after=self.after)
 
 
@@ -89,11 +93,9 @@ def read_task(task: ReadTask) -> Iterator[pa.RecordBatch]:
     instance = shared_instance(task.directories, spill, Resources(EXECUTOR_MEMORY, task.threads))
     runner = make_runner(instance, task.sources, activity, RequestLimits(None, None, None))
     try:
-        result = runner.run(task.query, lazy=True)[0]
-        yield from result.batches()
+        yield from runner.run(task.query, lazy=True)[0].batches()
     finally:
-        activity.finish()
-        runner.close()
+        runner.finish()
 
 
 def make_runner(
@@ -101,6 +103,8 @@ def make_runner(
     sources: Mapping[str, ScanSource],
     activity: Activity,
     limits: RequestLimits,
+    *,
+    owns_activity: bool = True,
 ) -> Runner:
     """A runner whose scans read these sources."""
     extents = {file.path: file.extent_id for source in sources.values() for file in source.files}
@@ -111,6 +115,7 @@ def make_runner(
         activity=activity,
         extents=extents,
         limits=limits,
+        owns_activity=owns_activity,
     )
 
 

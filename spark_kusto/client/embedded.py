@@ -1,0 +1,320 @@
+"""An embedded cluster as a :class:`Cluster`: thin delegation to the engine in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from spark_kusto.client.cluster import (
+    DEFAULT_TARGET_BYTES,
+    ArrowShape,
+    Cluster,
+    IngestPlan,
+    IngestResult,
+    ScanPlan,
+    ScanStatistics,
+    ScanTask,
+    StagedFiles,
+    WriteMode,
+)
+from spark_kusto.client.result import Result
+from spark_kusto.client.shapes import kusto_schema, to_result
+from spark_kusto.engine.engine import Engine
+from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome
+from spark_kusto.engine.properties import IngestProperties, Replace, properties_from
+from spark_kusto.engine.running import QueryRun, ResultTable
+from spark_kusto.errors import OptionError
+from spark_kusto.types import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class EmbeddedCluster(Cluster):
+    """A directory on this machine, opened in this process.
+
+    Args:
+        engine: the opened engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.address = engine.address
+
+    @classmethod
+    def open(cls, path: str, **options: Any) -> EmbeddedCluster:
+        """Open the directory; options are those of :meth:`Engine.open`."""
+        return cls(Engine.open(path, **options))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (EmbeddedCluster.open, (self.address,))
+
+    # -- asking
+
+    def query(
+        self,
+        database: str,
+        kql: str,
+        parameters: Mapping[str, object] | None = None,
+        properties: Mapping[str, object] | None = None,
+    ) -> Result:
+        """Run a KQL query; see :meth:`Cluster.query`."""
+        return _result(
+            self.engine.query(
+                database,
+                kql,
+                parameters=parameters,
+                properties=properties,
+                client_id=_client_id(properties),
+            )
+        )
+
+    def execute(self, database: str, command: str, properties: Mapping[str, object] | None = None) -> Result:
+        """Run a management command; see :meth:`Cluster.execute`."""
+        return _result(
+            self.engine.execute(database, command, properties=properties, client_id=_client_id(properties))
+        )
+
+    def explain(self, database: str, kql: str) -> str:
+        """The plan of a query as text."""
+        return self.engine.explain(database, kql)
+
+    def schema(
+        self, database: str, kql: str, parameters: Mapping[str, object] | None = None
+    ) -> tuple[Column, ...]:
+        """The columns of a query's answer."""
+        return self.engine.schema(database, kql, parameters)
+
+    def statistics(self, database: str, kql: str) -> ScanStatistics:
+        """Rows and bytes of what the query reads."""
+        prepared = self.engine.querying.compile(database, kql)
+        return ScanStatistics(prepared.rows, prepared.bytes)
+
+    def cursor(self, database: str) -> str:
+        """The database cursor."""
+        return self.engine.cursor(database)
+
+    # -- reading in parallel
+
+    def plan_scan(
+        self,
+        database: str,
+        kql: str,
+        *,
+        parallelism: int = 1,
+        target_bytes: int = DEFAULT_TARGET_BYTES,
+        snapshot: str | None = None,
+        after: str | None = None,
+        shape: ArrowShape = "kusto",
+        parameters: Mapping[str, object] | None = None,
+        properties: Mapping[str, object] | None = None,
+    ) -> ScanPlan:
+        """Cut a query into tasks; see :meth:`Cluster.plan_scan`."""
+        plan = self.engine.plan_scan(
+            database,
+            kql,
+            parallelism=parallelism,
+            target_bytes=target_bytes,
+            snapshot=_sequence("snapshot", snapshot),
+            after=_sequence("after", after),
+            parameters=parameters,
+            properties=properties,
+        )
+        tasks = tuple(
+            ScanTask(
+                address=self.address,
+                database=database,
+                columns=plan.columns,
+                payload=task,
+                shape=shape,
+                rows=task.rows,
+                bytes=task.bytes,
+            )
+            for task in plan.tasks
+        )
+        return ScanPlan(tasks, plan.columns, plan.cursor, rows=plan.rows, bytes=plan.bytes, exact=plan.exact)
+
+    # -- ingesting
+
+    def ingest(
+        self,
+        database: str,
+        table: str,
+        data: object,
+        *,
+        create: bool = False,
+        replace: Replace | None = None,
+        writer_id: str | None = None,
+        batch_id: int | None = None,
+        **properties: Any,
+    ) -> IngestResult:
+        """Ingest an Arrow table, reader or batches, a pandas DataFrame, or files by path."""
+        done = self.engine.ingest(
+            database,
+            table,
+            data,
+            create=create,
+            replace=replace,
+            properties=properties_from(properties),
+            writer_id=writer_id,
+            batch_id=batch_id,
+        )
+        return _ingest_result(done)
+
+    def begin_ingest(
+        self,
+        database: str,
+        table: str,
+        columns: Sequence[Column],
+        *,
+        create: bool = False,
+        replace: Replace | None = None,
+        mode: WriteMode = "transactional",
+        properties: IngestProperties | None = None,
+        lease: timedelta | None = None,
+    ) -> IngestPlan:
+        """Begin an ingestion; see :meth:`Cluster.begin_ingest`."""
+        home = self.engine.database(database)
+        begun = self.engine.ingesting.begin(
+            home,
+            table,
+            columns,
+            create=create,
+            replace=replace,
+            mode=mode,
+            properties=properties,
+            lease_seconds=None if lease is None else lease.total_seconds(),
+        )
+        return IngestPlan(
+            address=self.address,
+            database=home.name,
+            table=table,
+            operation_id=begun.operation.id,
+            columns=tuple(column.column for column in begun.operation.columns),
+            source=tuple(columns),
+            properties=begun.properties,
+            mode=mode,
+            replace=replace,
+            payload=begun,
+        )
+
+    def commit_ingest(
+        self,
+        plan: IngestPlan,
+        staged: Iterable[StagedFiles | None],
+        *,
+        writer_id: str | None = None,
+        batch_id: int | None = None,
+    ) -> IngestResult:
+        """Make everything staged visible in one commit; see :meth:`Cluster.commit_ingest`."""
+        begun: EngineIngest = plan.payload
+        messages = [message for message in staged if message is not None]
+        operations = {message.operation_id for message in messages}
+        if len(operations) > 1:
+            raise OptionError(
+                "Files of several ingestions cannot be committed together.",
+                remedy="Commit each with the plan that it was staged under.",
+            )
+        operation = begun.operation
+        if operations and operation.id not in operations:
+            operation = next(message.operation for message in messages if message.operation is not None)
+        database = self.engine.database(plan.database)
+        done = self.engine.ingesting.commit(
+            database,
+            begun,
+            [file for message in messages for file in message.files],
+            errors=sum(message.errors for message in messages),
+            operation=operation,
+            writer_id=writer_id,
+            batch_id=batch_id,
+            context=self.engine.context(f".ingest into table {plan.table}"),
+        )
+        if operation.id != begun.operation.id:
+            # The plan of this process staged nothing; its operation is over with this commit.
+            database.abort_ingest(begun.operation)
+        return _ingest_result(done)
+
+    def abort_ingest(self, plan: IngestPlan, staged: Iterable[StagedFiles | None] = ()) -> None:
+        """Drop what was staged; nothing after a successful commit."""
+        begun: EngineIngest = plan.payload
+        database = self.engine.database(plan.database)
+        others = {
+            message.operation_id: message.operation
+            for message in staged
+            if message is not None and message.operation is not None
+        }
+        for operation in {begun.operation.id: begun.operation, **others}.values():
+            database.abort_ingest(operation)
+
+    def wait_ingested(self, operation_id: str, timeout: timedelta | None = None) -> IngestResult:
+        """Wait until a queued ingestion is visible."""
+        return _ingest_result(
+            self.engine.queue.wait(operation_id, None if timeout is None else timeout.total_seconds())
+        )
+
+    # -- the rest
+
+    def maintain(self) -> Mapping[str, int]:
+        """Do all maintenance that is due."""
+        return self.engine.maintain()
+
+    def close(self) -> None:
+        """Close the catalogs."""
+        self.engine.close()
+
+
+def _client_id(properties: Mapping[str, object] | None) -> str | None:
+    for key, value in (properties or {}).items():
+        if key.lower().replace("-", "").replace("_", "") in ("clientrequestid", "xmsclientrequestid"):
+            return str(value)
+    return None
+
+
+def _sequence(name: str, cursor: str | None) -> int | None:
+    if cursor is None or cursor == "":
+        return None
+    try:
+        return int(cursor)
+    except ValueError:
+        raise OptionError(
+            f"'{name}' is {cursor!r}, which is no cursor.",
+            remedy="Give a number in text form, as cluster.cursor(database) gives it.",
+        ) from None
+
+
+def _result(run: QueryRun) -> Result:
+    tables = [_table(table, run) for table in run.results]
+    first = tables[0]
+    first.tables = tuple(tables)
+    return first
+
+
+def _table(table: ResultTable, run: QueryRun) -> Result:
+    schema = kusto_schema(table.columns)
+
+    def converted() -> Iterator[pa.RecordBatch]:
+        for batch in table.batches():
+            yield to_result(batch, table.columns, schema)
+
+    return Result(
+        table.columns,
+        converted(),
+        name=table.name,
+        visualization=table.visualization,
+        close=run.close,
+    )
+
+
+def _ingest_result(done: IngestOutcome) -> IngestResult:
+    return IngestResult(
+        operation_id=done.operation_id,
+        status=done.status,  # type: ignore[arg-type]
+        rows=done.rows,
+        bytes=done.bytes,
+        extents=len(done.extents),
+        cursor=None if done.sequence is None else str(done.sequence),
+        duration=timedelta(seconds=done.seconds),
+        extent_ids=tuple(extent.id for extent in done.extents),
+        errors=done.errors,
+    )

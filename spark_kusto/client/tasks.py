@@ -1,0 +1,61 @@
+"""What executors do: read a scan's task, stage a partition's rows. No catalog is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from spark_kusto.client.cluster import IngestPlan, ScanTask, StagedFiles
+from spark_kusto.client.shapes import kusto_schema, spark_schema, to_result, to_spark
+from spark_kusto.engine.ingesting import EngineIngest
+from spark_kusto.engine.ingesting import stage as stage_files
+from spark_kusto.engine.tasks import ReadTask, read_task
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+def read_scan(task: ScanTask) -> Iterator[pa.RecordBatch]:
+    """The record batches of a task, in the task's shape.
+
+    Raises:
+        SnapshotExpiredError: the data has been removed since the plan was made.
+        StorageError: the embedded cluster's directory is not visible on this machine.
+        CorruptExtentError: a file cannot be read.
+        ServiceError: a remote cluster failed.
+    """
+    if isinstance(task.payload, ReadTask):
+        is_spark = task.shape == "spark"
+        schema = spark_schema(task.columns) if is_spark else kusto_schema(task.columns)
+        shape = to_spark if is_spark else to_result
+        for batch in read_task(task.payload):
+            yield shape(batch, task.columns, schema)
+        return
+    from spark_kusto.client.remote_tasks import read_remote
+
+    yield from read_remote(task)
+
+
+def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
+    """Write a partition's batches to staging; returns the message for the driver's commit.
+
+    Raises:
+        TypeConversionError: a value does not fit its column; row, column and value are named.
+        SchemaMismatchError: the data has a column that the plan does not know.
+        IngestConflictError: the ingestion is over.
+        StorageFullError: no space is left.
+    """
+    begun = plan.payload
+    if isinstance(begun, EngineIngest):
+        files, errors = stage_files(begun, batches)
+        return StagedFiles(
+            operation_id=begun.operation.id,
+            rows=sum(file.row_count for file in files),
+            bytes=sum(file.size for file in files),
+            files=tuple(files),
+            errors=errors,
+            operation=begun.operation,
+        )
+    from spark_kusto.client.remote_tasks import stage_remote
+
+    return stage_remote(plan, batches)

@@ -1,0 +1,1 @@
+"""Management commands: a table of rows (``table``), result schemas (``schemas``), a module a family."""

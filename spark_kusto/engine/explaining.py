@@ -1,0 +1,47 @@
+"""A query's plan as text."""
+
+from __future__ import annotations
+
+from spark_kusto.engine.querying import Prepared
+from spark_kusto.kql.compiled import PythonStage, SqlStage
+
+
+def explain(prepared: Prepared) -> str:
+    """What a prepared query scans, after pruning, and the SQL of its stages."""
+    lines: list[str] = []
+    query = prepared.query
+    for stage in query.stages:
+        if isinstance(stage, PythonStage):
+            lines.append(f"{stage.id}: {stage.operator}({', '.join(stage.inputs)}) in Python")
+            continue
+        lines.append(f"{stage.id}: SQL" + (", row by row" if query.row_wise else ""))
+        lines += _scans(stage, prepared)
+        lines += [f"    {line}" for line in stage.sql.splitlines()]
+        if stage.parameters:
+            lines.append(f"    parameters: {', '.join(f'${name}' for name in stage.parameters)}")
+        if stage.python_functions:
+            names = sorted({function.name for function in stage.python_functions})
+            lines.append(f"    in Python: {', '.join(names)}")
+    for result in query.results:
+        columns = ", ".join(f"{column.name}:{column.type.value}" for column in result.columns)
+        lines.append(f"{result.name} <- {result.stage_id}: {columns}")
+    lines.append(f"cursor {prepared.cursor}")
+    return "\n".join(lines)
+
+
+def _scans(stage: SqlStage, prepared: Prepared) -> list[str]:
+    lines = []
+    for scan in stage.scans:
+        source = prepared.sources[scan.id]
+        rows = sum(file.rows for file in source.files)
+        size = sum(file.size for file in source.files)
+        columns = ", ".join(column.name for column in scan.columns) or "no columns"
+        lines.append(
+            f"  {scan.id}: {scan.database}.{scan.table} ({columns}), {len(source.files)} extents, "
+            f"{rows} rows, {size} bytes"
+        )
+        lines += [
+            f"    where {predicate.column} {predicate.operator} {predicate.value!r}"
+            for predicate in scan.predicates
+        ]
+    return lines

@@ -1,0 +1,461 @@
+"""Ingestion: begin on the driver, stage anywhere, commit on the driver; and all at once here.
+
+Columns of typed data go by name, or through a csv mapping by ordinal; every mismatch with the table
+is reported before any data moves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from spark_kusto.engine import mappings
+from spark_kusto.engine.converting import to_stored
+from spark_kusto.engine.properties import IngestProperties, Replace
+from spark_kusto.engine.records import Reading, too_many_errors
+from spark_kusto.errors import EntityNotFoundError, OptionError, SchemaMismatchError
+from spark_kusto.storage import (
+    ChangeContext,
+    CommitResult,
+    Database,
+    Extent,
+    IngestOperation,
+    StagedFile,
+    TableSnapshot,
+    stage_batches,
+)
+from spark_kusto.types import Column, KustoType
+from spark_kusto.types.storing import can_store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from spark_kusto.engine.engine import Engine
+
+QUEUE_LEASE_SECONDS = 14 * 86_400.0
+"""Life of an operation whose data waits in the queue."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """How one column of the target is filled from typed data.
+
+    Attributes:
+        column: the target column.
+        source: name of the data's column, or None.
+        constant: text for every row where there is no source.
+        transform: the mapping's transformation.
+    """
+
+    column: Column
+    source: str | None
+    constant: str | None = None
+    transform: str = ""
+
+
+@dataclass(frozen=True)
+class EngineIngest:
+    """A begun ingestion; pickles, and executors stage with it.
+
+    Attributes:
+        operation: storage's part.
+        projections: how columns are filled; None where they go by name.
+        errors_allowed: values that may become null because they do not fit; 0 is strict.
+        mode: ``transactional``, ``queued`` or ``streaming``.
+    """
+
+    operation: IngestOperation
+    projections: tuple[Projection, ...] | None
+    properties: IngestProperties
+    replace: Replace | None
+    mode: str
+    started: float
+
+    @property
+    def errors_allowed(self) -> int:
+        """Values that may become null because they do not fit."""
+        return self.properties.maximum_errors_allowed or 0
+
+
+@dataclass(frozen=True)
+class IngestOutcome:
+    """What an ingestion did; ``status`` is committed, queued, skipped or replayed."""
+
+    operation_id: str
+    status: str
+    rows: int
+    bytes: int
+    extents: tuple[Extent, ...]
+    sequence: int | None
+    seconds: float
+    errors: int = 0
+    removed: tuple[str, ...] = ()
+
+
+class Ingesting:
+    """Begins, commits and aborts ingestions for an engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    # -- begin
+
+    def begin(
+        self,
+        database: Database,
+        table: str,
+        source: Sequence[Column],
+        *,
+        create: bool = False,
+        replace: Replace | None = None,
+        mode: str = "transactional",
+        properties: IngestProperties | None = None,
+        lease_seconds: float | None = None,
+        hidden: bool = False,
+    ) -> EngineIngest:
+        """Begin an ingestion of data with these columns.
+
+        Raises:
+            EntityNotFoundError: no such table, and it is not to be created.
+            SchemaMismatchError: columns do not fit; all of them are named.
+        """
+        properties = properties or IngestProperties()
+        if replace is not None and mode != "transactional":
+            raise OptionError(
+                f"Data cannot be replaced in the write mode '{mode}'.", remedy="Use 'Transactional'."
+            )
+        if properties.recreate_schema and (replace is None or not replace.all):
+            raise OptionError(
+                "'recreate_schema' is for ingestions that replace the whole table.",
+                remedy="Leave it out, or replace all.",
+            )
+        known = database.snapshot().tables.get(table)
+        if known is None and not create:
+            database.snapshot().table(table)
+        projections = self._projections(database, known, table, source, properties)
+        wanted = self._wanted(known, table, source, projections, properties)
+        if lease_seconds is None and mode == "queued":
+            lease_seconds = QUEUE_LEASE_SECONDS
+        options: dict[str, Any] = {} if lease_seconds is None else {"lease_seconds": lease_seconds}
+        operation = database.begin_ingest(
+            table,
+            wanted,
+            create=create,
+            extend=properties.extend_schema and not properties.recreate_schema,
+            recreate=properties.recreate_schema,
+            folder=properties.folder,
+            docstring=properties.docstring,
+            hidden=hidden,
+            **options,
+        )
+        return EngineIngest(operation, projections, properties, replace, mode, time.time())
+
+    def _projections(
+        self,
+        database: Database,
+        table: TableSnapshot | None,
+        name: str,
+        source: Sequence[Column],
+        properties: IngestProperties,
+    ) -> tuple[Projection, ...] | None:
+        items = self.mapping(database, table, name, properties, "csv")
+        if items is None:
+            return None
+        known = {column.name: column.column for column in table.columns} if table is not None else {}
+        given = {column.name: column for column in source}
+        projections: list[Projection] = []
+        for item in items:
+            found: Column | None = None
+            if item.constant is None:
+                found = _source_of(item, source, given)
+            kind = item.type or (found.type if found is not None else KustoType.STRING)
+            target = known.get(item.column) or Column(item.column, kind)
+            projections.append(
+                Projection(target, found.name if found else None, item.constant, item.transform)
+            )
+        return tuple(projections)
+
+    def mapping(
+        self,
+        database: Database,
+        table: TableSnapshot | None,
+        name: str,
+        properties: IngestProperties,
+        kind: str,
+    ) -> tuple[mappings.MappingItem, ...] | None:
+        """The mapping that properties give or name; None without one."""
+        kind = mappings.mapping_kind(properties.mapping_kind) if properties.mapping_kind else kind
+        if properties.mapping is not None:
+            return mappings.parse_mapping(properties.mapping, kind)
+        if properties.mapping_name is None:
+            return None
+        owners = [table.id] if table is not None else []
+        for owner in (*owners, ""):
+            entity = database.entity(f"mapping/{kind}", properties.mapping_name, owner)
+            if entity is not None:
+                return mappings.parse_mapping(entity.value["mapping"], kind)
+        names = [e.name for owner in (*owners, "") for e in database.entities(f"mapping/{kind}", owner)]
+        raise EntityNotFoundError(
+            kind=f"Ingestion mapping ({kind})",
+            name=properties.mapping_name,
+            container=f"table '{name}'",
+            candidates=names,
+        )
+
+    def _wanted(
+        self,
+        table: TableSnapshot | None,
+        name: str,
+        source: Sequence[Column],
+        projections: Sequence[Projection] | None,
+        properties: IngestProperties,
+    ) -> list[Column]:
+        """The columns that files are to hold, of the table's types; raises on what does not fit."""
+        if not source and projections is None:
+            raise SchemaMismatchError(
+                f"The data for table '{name}' has no columns.", remedy="Select at least one column."
+            )
+        twice = _twice([column.name for column in source])
+        if twice:
+            raise SchemaMismatchError(
+                f"The data for table '{name}' has several columns named '{twice}'.",
+                columns=[twice],
+                remedy="Rename one of them.",
+            )
+        fresh = table is None or properties.recreate_schema
+        if projections is not None:
+            pairs = [(p.column, next((c for c in source if c.name == p.source), None)) for p in projections]
+        elif table is None or properties.recreate_schema:
+            return list(source)
+        else:
+            by_name = {column.name: column.column for column in table.columns}
+            pairs = [(by_name.get(column.name, column), column) for column in source]
+        known = set() if fresh or table is None else {column.name for column in table.columns}
+        problems: list[str] = []
+        wrong: list[str] = []
+        for target, given in pairs:
+            if not fresh and target.name not in known and not properties.extend_schema:
+                problems.append(f"column '{target.name}' ({target.type.value}) is not in the table")
+                wrong.append(target.name)
+            elif given is not None and not can_store(given.type, target.type):
+                problems.append(
+                    f"column '{given.name}' is {given.type.value} in the data and {target.type.value} "
+                    "in the table"
+                )
+                wrong.append(given.name)
+        if problems:
+            raise SchemaMismatchError(
+                f"The data does not fit table '{name}': {'; '.join(problems)}.",
+                columns=wrong,
+                remedy="Cast, rename or drop these columns, or add new ones to the table "
+                "(.alter-merge table, or let the ingestion extend the schema).",
+            )
+        return [target for target, _ in pairs]
+
+    # -- commit
+
+    def commit(
+        self,
+        database: Database,
+        ingest: EngineIngest,
+        files: Iterable[StagedFile],
+        *,
+        errors: int = 0,
+        operation: IngestOperation | None = None,
+        writer_id: str | None = None,
+        batch_id: int | None = None,
+        context: ChangeContext | None = None,
+        event: str = "INGEST",
+    ) -> IngestOutcome:
+        """Make what was staged visible, or hand it to the queue.
+
+        operation: the one that the files were staged under, where it is not the plan's.
+        """
+        staged = list(files)
+        operation = operation or ingest.operation
+        properties = ingest.properties
+        if errors > ingest.errors_allowed:
+            reading = Reading(errors=errors)
+            database.abort_ingest(operation)
+            raise too_many_errors(reading, ingest.errors_allowed, f"the data for '{operation.table}'")
+        if ingest.mode == "queued" and staged:
+            return self._engine.queue.put(
+                database, ingest, operation, staged, writer_id=writer_id, batch_id=batch_id, context=context
+            )
+        rewrites: Mapping[str, StagedFile | None] = {}
+        replaced: str | Callable[[Extent], bool] | None = None
+        if ingest.replace is not None and ingest.replace.all:
+            replaced = "all"
+        elif ingest.replace is not None and ingest.replace.tags:
+            wanted = frozenset(ingest.replace.tags)
+            replaced = lambda extent: not wanted.isdisjoint(extent.tags)  # noqa: E731
+        elif ingest.replace is not None and ingest.replace.predicate is not None:
+            rewrites = self._engine.deleting.rewrites(database, operation, ingest.replace.predicate)
+        done = database.commit_ingest(
+            operation,
+            staged,
+            tags=properties.tags,
+            created_on=properties.creation_time,
+            replace_extents=replaced,
+            writer_id=writer_id,
+            batch_id=batch_id,
+            ingest_if_not_exists=properties.ingest_if_not_exists,
+            event=event,
+            context=context,
+            **({"rewrites": rewrites} if rewrites else {}),
+        )
+        self._engine.after_commit(database)
+        return outcome(operation, done, ingest.started, errors)
+
+    def abort(self, database: Database, operation: IngestOperation) -> None:
+        """Drop what was staged; nothing after a successful commit."""
+        database.abort_ingest(operation)
+
+    # -- all at once
+
+    def ingest_batches(
+        self,
+        database: Database,
+        table: str,
+        columns: Sequence[Column],
+        batches: Iterable[pa.RecordBatch],
+        *,
+        create: bool = False,
+        replace: Replace | None = None,
+        properties: IngestProperties | None = None,
+        mode: str = "transactional",
+        writer_id: str | None = None,
+        batch_id: int | None = None,
+        context: ChangeContext | None = None,
+        hidden: bool = False,
+    ) -> IngestOutcome:
+        """Begin, stage and commit record batches in this process."""
+        ingest = self.begin(
+            database,
+            table,
+            columns,
+            create=create,
+            replace=replace,
+            properties=properties,
+            mode=mode,
+            hidden=hidden,
+        )
+        try:
+            files, errors = stage(ingest, batches)
+            return self.commit(
+                database,
+                ingest,
+                files,
+                errors=errors,
+                writer_id=writer_id,
+                batch_id=batch_id,
+                context=context,
+            )
+        except BaseException:
+            database.abort_ingest(ingest.operation)
+            raise
+
+
+def outcome(operation: IngestOperation, done: CommitResult, started: float, errors: int = 0) -> IngestOutcome:
+    """What a commit did, in the words of callers."""
+    if done.skipped == "tag":
+        status = "skipped"
+    elif done.skipped is not None:
+        status = "replayed"
+    else:
+        status = "committed"
+    return IngestOutcome(
+        operation_id=operation.id,
+        status=status,
+        rows=done.row_count,
+        bytes=sum(extent.size for extent in done.extents),
+        extents=done.extents,
+        sequence=done.sequence,
+        seconds=time.time() - started,
+        errors=errors,
+        removed=done.removed,
+    )
+
+
+def _source_of(
+    item: mappings.MappingItem, source: Sequence[Column], given: Mapping[str, Column]
+) -> Column | None:
+    if item.ordinal is not None:
+        if item.ordinal >= len(source):
+            raise SchemaMismatchError(
+                f"The mapping takes column '{item.column}' from ordinal {item.ordinal}, and the data has "
+                f"{len(source)} columns.",
+                columns=[item.column],
+                remedy="Ordinals count from 0.",
+            )
+        return source[item.ordinal]
+    name = str(item.path[0]) if item.path else item.field or item.column
+    return given.get(name)
+
+
+def _twice(names: Iterable[str]) -> str | None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+# -- on executors -------------------------------------------------------------------------------------
+
+
+def stage(ingest: EngineIngest, batches: Iterable[pa.RecordBatch]) -> tuple[list[StagedFile], int]:
+    """Write batches to staging; needs no catalog. Returns the files and the number of values lost."""
+    if ingest.projections is not None:
+        batches = _projected(ingest.projections, batches)
+    if not ingest.errors_allowed:
+        return stage_batches(ingest.operation, batches), 0
+    reading = Reading()
+    lenient = _lenient(ingest, batches, reading)
+    files = stage_batches(ingest.operation, lenient)
+    return files, reading.errors
+
+
+def _projected(
+    projections: Sequence[Projection], batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    import pyarrow
+
+    from spark_kusto.engine.converting import text_to_storage
+    from spark_kusto.engine.records import transformed
+    from spark_kusto.types import storage_field
+
+    for batch in batches:
+        arrays, fields = [], []
+        for item in projections:
+            if item.source is not None:
+                index = batch.schema.get_field_index(item.source)
+                values = batch.column(index)
+                if item.transform:
+                    values = transformed(values, mappings.MappingItem("", transform=item.transform))
+                    fields.append(pyarrow.field(item.column.name, values.type))
+                else:
+                    fields.append(batch.schema.field(index).with_name(item.column.name))
+                arrays.append(values)
+                continue
+            texts = pyarrow.repeat(pyarrow.scalar(item.constant, pyarrow.string()), batch.num_rows)
+            arrays.append(text_to_storage(texts, item.column.type))
+            fields.append(storage_field(item.column))
+        yield pyarrow.RecordBatch.from_arrays(arrays, schema=pyarrow.schema(fields))
+
+
+def _lenient(
+    ingest: EngineIngest, batches: Iterable[pa.RecordBatch], reading: Reading
+) -> Iterator[pa.RecordBatch]:
+    import pyarrow
+
+    known = {column.name: column.column for column in ingest.operation.columns}
+    for batch in batches:
+        columns = [known[name] for name in batch.schema.names if name in known]
+        table = to_stored(pyarrow.Table.from_batches([batch]), columns, reading, is_text=False, lenient=True)
+        if reading.errors > ingest.errors_allowed:
+            raise too_many_errors(reading, ingest.errors_allowed, f"the data for '{ingest.operation.table}'")
+        yield from table.to_batches()
