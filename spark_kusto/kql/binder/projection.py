@@ -152,9 +152,7 @@ def _unnest_windows(
 
     taken = [rewrite(expression, visit, top_down=True) for expression in expressions]
     relation, made = add_columns(binder, relation, list(inner))
-    names = {
-        column.id: own.id for column, own in zip(inner.values(), made, strict=True)
-    }
+    names = {column.id: own.id for column, own in zip(inner.values(), made, strict=True)}
     order = relation.order
 
     def reorder(expression: Expr) -> Expr:

@@ -66,9 +66,7 @@ def common_type(expressions: Sequence[Expr]) -> KustoType | None:
     return None
 
 
-def as_common(
-    binder: Binder, expressions: Sequence[Expr], node: syntax.Call
-) -> tuple[KustoType, list[Expr]]:
+def as_common(binder: Binder, expressions: Sequence[Expr], node: syntax.Call) -> tuple[KustoType, list[Expr]]:
     """All as their common type."""
     kind = common_type(expressions)
     if kind is None:
@@ -122,9 +120,7 @@ def _case(binder: Binder, node: syntax.Call, context: Context) -> Expr:
             code="SEM0219",
         )
     conditions = [_condition(binder, item, context) for item in node.arguments[:-1:2]]
-    values = [
-        binder.expression(item, context) for item in (*node.arguments[1:-1:2], node.arguments[-1])
-    ]
+    values = [binder.expression(item, context) for item in (*node.arguments[1:-1:2], node.arguments[-1])]
     kind, values = as_common(binder, values, node)
     arguments: list[Expr] = []
     for condition, value in zip(conditions, values, strict=False):
@@ -186,9 +182,7 @@ def _chosen(function: str) -> Callable[[Emission], str]:
 
 
 _EXTREMES = {
-    "max_of": ScalarRow(
-        "max_of", (overload([repeated(ANY)], STRING, _chosen("greatest"), "never"),)
-    ),
+    "max_of": ScalarRow("max_of", (overload([repeated(ANY)], STRING, _chosen("greatest"), "never"),)),
     "min_of": ScalarRow("min_of", (overload([repeated(ANY)], STRING, _chosen("least"), "never"),)),
 }
 
@@ -359,9 +353,7 @@ def bag_of(columns: Sequence[tuple[str, Expr]], *, without_empty: bool = False) 
 def _pack_all(binder: Binder, node: syntax.Call, context: Context) -> Expr:
     without_empty = False
     if node.arguments:
-        without_empty = bool(
-            binder.constant(node.arguments[0], context, "The argument of pack_all()")
-        )
+        without_empty = bool(binder.constant(node.arguments[0], context, "The argument of pack_all()"))
     return bag_of(list(context.columns.items()), without_empty=without_empty)
 
 
@@ -378,9 +370,7 @@ def _bag_pack_columns(binder: Binder, node: syntax.Call, context: Context) -> Ex
         elif isinstance(item, syntax.WildcardName):
             from fnmatch import fnmatchcase
 
-            columns.extend(
-                (n, c) for n, c in context.columns.items() if fnmatchcase(n, item.pattern)
-            )
+            columns.extend((n, c) for n, c in context.columns.items() if fnmatchcase(n, item.pattern))
         else:
             raise binder.error("bag_pack_columns() takes names of columns.", item)
     return bag_of(columns)

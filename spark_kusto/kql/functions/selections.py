@@ -71,9 +71,7 @@ _FIELDS: dict[int, ScalarRow] = {}
 def _field(struct: Column, place: int, like: Expr) -> Expr:
     row = _FIELDS.get(place)
     if row is None:
-        row = _FIELDS[place] = ScalarRow(
-            "field", (overload([ANY], DYNAMIC, f"{{0}}.f{place}", "maybe"),)
-        )
+        row = _FIELDS[place] = ScalarRow("field", (overload([ANY], DYNAMIC, f"{{0}}.f{place}", "maybe"),))
     result = apply(row, row.overloads[0], (struct,))
     kind = like.type
     return replace(result, type=kind, nullable=kind is not STRING, element=like.element)
@@ -127,9 +125,7 @@ def _arg_extreme(which: str, old_names: bool = False) -> Callable[..., Several]:
             chosen.append((prefix + name_of, bound))
         if chosen:
             arguments = (measure, *(expression for _, expression in chosen))
-            picked = collect(
-                binder, AggregateCall(f"arg_{which}", _PICK[which], arguments, DYNAMIC), context
-            )
+            picked = collect(binder, AggregateCall(f"arg_{which}", _PICK[which], arguments, DYNAMIC), context)
             for place, (name, expression) in enumerate(chosen):
                 values.append((name, _field(picked, place, expression)))
         return Several(tuple(values))
@@ -181,12 +177,8 @@ def _any(prefix: str, lone_prefix: str) -> Callable[..., Several]:
                 name = f"{lone_prefix}{'' if inferred_name(node.arguments[0]) is None else name}"
             return Several(((name, collect(binder, call, context)),))
         arguments = tuple(expression for _, expression in chosen)
-        picked = collect(
-            binder, AggregateCall("take_any", _PICK_ANY, arguments, DYNAMIC), context
-        )
-        return Several(
-            tuple((name, _field(picked, i, e)) for i, (name, e) in enumerate(chosen))
-        )
+        picked = collect(binder, AggregateCall("take_any", _PICK_ANY, arguments, DYNAMIC), context)
+        return Several(tuple((name, _field(picked, i, e)) for i, (name, e) in enumerate(chosen)))
 
     return bind
 

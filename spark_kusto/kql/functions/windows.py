@@ -57,9 +57,7 @@ def _restarts(restart: Expr, order: tuple[OrderKey, ...]) -> Expr:
     )
 
 
-def _runs(
-    binder: Binder, restart: Expr | None, order: tuple[OrderKey, ...]
-) -> tuple[Expr, ...]:
+def _runs(binder: Binder, restart: Expr | None, order: tuple[OrderKey, ...]) -> tuple[Expr, ...]:
     """What to partition by so that a function starts anew where ``restart`` is true."""
     return () if restart is None else (_restarts(convert(restart, BOOL), order),)
 
@@ -89,9 +87,7 @@ def _row_cumsum(binder: Binder, node: syntax.Call, context: Context) -> Expr:
     if term.type is DYNAMIC:
         term = convert(term, KustoType.REAL)
     if term.type not in NUMBER and term.type is not TIMESPAN:
-        raise binder.error(
-            f"row_cumsum() cannot take an argument of type {term.type}.", node, code="SEM0225"
-        )
+        raise binder.error(f"row_cumsum() cannot take an argument of type {term.type}.", node, code="SEM0225")
     kind = LONG if term.type is KustoType.INT else term.type
     restart = arguments[1] if len(arguments) > 1 else None
     return Window(
@@ -146,9 +142,7 @@ def _rank(dense: bool) -> object:
         return Window(
             LONG,
             nullable=False,
-            template=(
-                "max(CASE WHEN {0} THEN {1} END) OVER ({over} ROWS UNBOUNDED PRECEDING)"
-            ),
+            template=("max(CASE WHEN {0} THEN {1} END) OVER ({over} ROWS UNBOUNDED PRECEDING)"),
             arguments=(changed, number),
             partition=partition,
             order=order,
@@ -167,9 +161,7 @@ def _neighbour(function: str) -> object:
         arguments = _arguments(binder, node, context, 1, 3)
         value = arguments[0]
         offset: Expr = (
-            convert(arguments[1], LONG)
-            if len(arguments) > 1
-            else Literal(LONG, nullable=False, value=1)
+            convert(arguments[1], LONG) if len(arguments) > 1 else Literal(LONG, nullable=False, value=1)
         )
         default: Expr = (
             convert(arguments[2], value.type)
@@ -198,9 +190,7 @@ def _row_window_session(binder: Binder, node: syntax.Call, context: Context) -> 
     when = convert(arguments[0], DATETIME)
     from_first, between = (convert(argument, TIMESPAN) for argument in arguments[1:3])
     restart: Expr = (
-        convert(arguments[3], BOOL)
-        if len(arguments) > 3
-        else Literal(BOOL, nullable=False, value=False)
+        convert(arguments[3], BOOL) if len(arguments) > 3 else Literal(BOOL, nullable=False, value=False)
     )
     # A session's start depends on the one before: a fold over the rows so far, by a UDF over the
     # list of all rows, computed once for the window's frame.
