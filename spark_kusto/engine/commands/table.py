@@ -112,21 +112,8 @@ class Command:
 _TABLE: dict[str, Command] = {}
 _FAMILIES = (
     "service",
-    "databases",
-    "schemas_shown",
     "tables",
     "columns",
-    "ingestion",
-    "mappings",
-    "extents",
-    "extent_changes",
-    "policies",
-    "functions",
-    "principals",
-    "monitoring",
-    "scripts",
-    "deletion",
-    "refused",
 )
 
 
