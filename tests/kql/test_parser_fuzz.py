@@ -15,8 +15,7 @@ from spark_kusto.kql.lexer import HYPHENATED_KEYWORDS, tokenize
 from spark_kusto.kql.parser.command_grammar import COMMANDS
 from spark_kusto.kql.parser.commands import split_script
 from spark_kusto.kql.parser.operators import OPERATOR_NAMES
-
-from .published import QUERIES
+from tests.kql.published import QUERIES
 
 COMMAND_TEXTS = (
     ".create-merge table T (a:long, ['b c']:string) with (folder='x', docstring=\"y\")",

@@ -12,8 +12,7 @@ import pytest
 from spark_kusto.errors import KqlSyntaxError
 from spark_kusto.kql import parse, parse_command
 from spark_kusto.kql.parser.commands import is_command
-
-from .published import QUERIES
+from tests.kql.published import QUERIES
 
 BROKEN = frozenset(
     {
