@@ -19,13 +19,13 @@ from spark_kusto.client.cluster import (
     WriteMode,
 )
 from spark_kusto.client.result import Result
-from spark_kusto.client.shapes import kusto_schema, to_result
 from spark_kusto.engine.engine import Engine
 from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome
 from spark_kusto.engine.properties import IngestProperties, Replace, properties_from
 from spark_kusto.engine.running import QueryRun, ResultTable
 from spark_kusto.errors import OptionError
 from spark_kusto.types import Column
+from spark_kusto.types.results import result_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -291,11 +291,9 @@ def _result(run: QueryRun) -> Result:
 
 
 def _table(table: ResultTable, run: QueryRun) -> Result:
-    schema = kusto_schema(table.columns)
-
     def converted() -> Iterator[pa.RecordBatch]:
         for batch in table.batches():
-            yield to_result(batch, table.columns, schema)
+            yield result_batch(batch, table.columns)
 
     return Result(
         table.columns,

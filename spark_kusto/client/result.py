@@ -8,8 +8,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spark_kusto.client.shapes import kusto_schema, python_values
-from spark_kusto.types import Column
+from spark_kusto.types import Column, result_schema
+from spark_kusto.types.results import python_rows
 
 if TYPE_CHECKING:
     import pandas
@@ -63,13 +63,7 @@ class Result:
     def rows(self) -> list[tuple[Any, ...]]:
         """All rows as tuples of Python values: bool, int, float, Decimal, str, aware UTC datetime,
         timedelta, UUID, and for dynamic plain dicts, lists and scalars. Null is None."""
-        table = self.to_arrow()
-        if not self.columns:
-            return [()] * table.num_rows
-        columns = [
-            python_values(table.column(place), column.type) for place, column in enumerate(self.columns)
-        ]
-        return list(zip(*columns, strict=True))
+        return python_rows(self.to_arrow(), self.columns)
 
     def to_arrow(self) -> pa.Table:
         """The whole result as an Arrow table; fields carry the Kusto type in their metadata."""
@@ -80,7 +74,7 @@ class Result:
                 self._require_untaken()
                 while self._pull():
                     pass
-                self._table = pyarrow.Table.from_batches(list(self._seen), kusto_schema(self.columns))
+                self._table = pyarrow.Table.from_batches(list(self._seen), result_schema(self.columns))
                 self._seen.clear()
             return self._table
 
@@ -103,7 +97,7 @@ class Result:
         import pyarrow
 
         with self._guard:
-            schema = kusto_schema(self.columns)
+            schema = result_schema(self.columns)
             if self._table is not None:
                 return self._table.to_reader()
             self._require_untaken()
@@ -122,10 +116,7 @@ class Result:
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for batch in self.to_reader():
-            columns = [
-                python_values(batch.column(place), column.type) for place, column in enumerate(self.columns)
-            ]
-            yield from zip(*columns, strict=True)
+            yield from python_rows(batch, self.columns)
 
     def __bool__(self) -> bool:
         return True
@@ -176,12 +167,9 @@ class Result:
                 self._require_untaken()
                 while self._seen_rows < count and self._pull():
                     pass
-                table = pyarrow.Table.from_batches(list(self._seen), kusto_schema(self.columns))
+                table = pyarrow.Table.from_batches(list(self._seen), result_schema(self.columns))
                 table = table.slice(0, count)
-        columns = [
-            python_values(table.column(place), column.type) for place, column in enumerate(self.columns)
-        ]
-        return list(zip(*columns, strict=True)) if columns else []
+        return python_rows(table, self.columns)
 
     def _shown(self) -> tuple[list[list[str]], str]:
         """Texts of the first rows, and what is said below them."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from spark_kusto.client.cluster import IngestPlan, ScanTask, StagedFiles
-from spark_kusto.client.shapes import kusto_schema, spark_schema, to_result, to_spark
 from spark_kusto.engine.ingesting import EngineIngest
 from spark_kusto.engine.ingesting import stage as stage_files
 from spark_kusto.engine.tasks import ReadTask, read_task
+from spark_kusto.types.results import result_batch, spark_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -25,11 +25,9 @@ def read_scan(task: ScanTask) -> Iterator[pa.RecordBatch]:
         ServiceError: a remote cluster failed.
     """
     if isinstance(task.payload, ReadTask):
-        is_spark = task.shape == "spark"
-        schema = spark_schema(task.columns) if is_spark else kusto_schema(task.columns)
-        shape = to_spark if is_spark else to_result
+        shape = spark_batch if task.shape == "spark" else result_batch
         for batch in read_task(task.payload):
-            yield shape(batch, task.columns, schema)
+            yield shape(batch, task.columns)
         return
     from spark_kusto.client.remote_tasks import read_remote
 
