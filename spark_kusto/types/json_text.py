@@ -29,9 +29,10 @@ def json_texts(array: pa.Array) -> pa.Array:
     import pyarrow as pa
     import pyarrow.types as at
 
+    from spark_kusto.types.storing import decoded
+
+    array = decoded(array)
     kind = array.type
-    if at.is_dictionary(kind) or at.is_run_end_encoded(kind):
-        return json_texts(array.cast(kind.value_type))
     if at.is_null(kind):
         return pa.nulls(len(array), pa.string())
     if at.is_boolean(kind) or at.is_integer(kind):

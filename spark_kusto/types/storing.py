@@ -170,8 +170,7 @@ def to_storage(
         array = array.combine_chunks() if array.num_chunks != 1 else array.chunk(0)
     if at.is_null(array.type):
         return _finished(pa.nulls(len(array), type.arrow_storage()), type)
-    if at.is_dictionary(array.type) or at.is_run_end_encoded(array.type):
-        array = array.cast(array.type.value_type)
+    array = decoded(array)
     source = declared or kusto_type_of_arrow(array.type)
     if source is None:
         raise _refused_type(name, array.type)
@@ -180,6 +179,18 @@ def to_storage(
     if type is KustoType.DYNAMIC:
         return _dynamic(array, source, declared is KustoType.DYNAMIC)
     return _finished(_CONVERSIONS[type](job, array, source), type)
+
+
+def decoded(array: pa.Array) -> pa.Array:
+    """The values of an array without dictionary or run-end encoding."""
+    import pyarrow.compute as pc
+    import pyarrow.types as at
+
+    if at.is_dictionary(array.type):
+        return decoded(array.dictionary_decode())
+    if at.is_run_end_encoded(array.type):
+        return decoded(pc.run_end_decode(array))
+    return array
 
 
 def _finished(array: pa.Array, type: KustoType) -> pa.Array:
