@@ -26,7 +26,7 @@ from spark_kusto.staging.containers import (
     parse_container,
 )
 from spark_kusto.staging.failures import guard_transport_logs
-from spark_kusto.staging.removal import EXPIRES, MARKER, CleanupSummary, Found, Refusal, remove, survey
+from spark_kusto.staging.removal import MARKER, CleanupSummary, Found, Refusal, expired, remove, survey
 from spark_kusto.staging.signatures import open_container
 from spark_kusto.staging.transfer import Channel, TransferSettings
 
@@ -255,6 +255,8 @@ def sweep_expired(
 ) -> CleanupSummary:
     """Delete the staging directories whose expiry has passed: what jobs left that died.
 
+    Beginning a transaction does the same for its database, so this is for places that nobody uses any more.
+
     Args:
         account, container, directory, credential, endpoint_suffix, settings: as for ``delete_directory``.
         dry_run: delete nothing, and say what would be.
@@ -267,28 +269,10 @@ def sweep_expired(
     moment = now or datetime.now(timezone.utc)
     place = _place(account, container, directory, credential, endpoint_suffix)
     with _open(place, settings or TransferSettings()) as channel:
-        found = survey(channel, _prefix(place))
-        expired = tuple(
-            blob.name[: -len(MARKER)]
-            for blob in found
-            if blob.name.endswith(f"/{MARKER}") and _expired(blob, moment)
-        )
-        chosen = [
-            blob
-            for blob in found
-            if expired and (blob.name.startswith(expired) or (blob.folder and f"{blob.name}/" in expired))
-        ]
+        chosen = expired(survey(channel, _prefix(place)), moment)
         return remove(
             channel, chosen, place=str(place.address), dry_run=dry_run, progress=_reporter(progress)
         )
-
-
-def _expired(marker: Found, now: datetime) -> bool:
-    text = marker.metadata.get(EXPIRES, "")
-    try:
-        return marker.ours and datetime.fromisoformat(text.replace("Z", "+00:00")) <= now
-    except ValueError:
-        return False
 
 
 @contextmanager

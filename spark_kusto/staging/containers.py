@@ -134,7 +134,12 @@ class ContainerAddress:
     @property
     def url(self) -> str:
         """The container's URL, without the directory."""
-        return f"{self.endpoint}/{self.container}"
+        return f"{self.endpoint}/{quote(self.container, safe='$')}"
+
+    @property
+    def onelake(self) -> bool:
+        """Whether this is OneLake, which has rules of its own for names and SAS."""
+        return is_onelake(urlsplit(self.endpoint).hostname or "")
 
     @property
     def secure(self) -> bool:
@@ -193,6 +198,11 @@ class StorageContainer:
         if isinstance(self.access, SasAccess):
             return f"{url}?{self.access.token}"
         return f"{url};impersonate"
+
+
+def is_onelake(host: str) -> bool:
+    """Whether a host is one of OneLake's, global or regional."""
+    return host.endswith(".fabric.microsoft.com") and "onelake" in host
 
 
 def _is_path_style(host: str, port: int | None) -> bool:
@@ -281,7 +291,6 @@ def parse_address(url: str, *, container: str | None = None, whole: str | None =
         endpoint = f"{endpoint}/{account}"
     else:
         account = host.split(".", 1)[0].removesuffix("-secondary")
-    onelake = host.endswith(".fabric.microsoft.com") or ".onelake." in f".{host}"
     if container is not None:
         if segments and segments[0] == container:
             segments.pop(0)
@@ -289,7 +298,7 @@ def parse_address(url: str, *, container: str | None = None, whole: str | None =
     if not segments:
         raise _wrong_address(shown, "it names no container")
     name = segments[0]
-    if not onelake:  # OneLake's containers are workspaces, with their own rules for names
+    if not is_onelake(host):  # OneLake's containers are workspaces, with their own rules for names
         check_container_name(name)
     return ContainerAddress(endpoint, account, name, "/".join(segments[1:]))
 

@@ -124,7 +124,7 @@ class Grant:
 
 def _client(address: ContainerAddress, signature: Signature, settings: TransferSettings) -> Any:
     guard_transport_logs()
-    return open_container_by_sas(address.url, signature.token, block_size=settings.block_size)
+    return open_container_by_sas(address, signature.token, block_size=settings.block_size)
 
 
 @dataclass(repr=False)

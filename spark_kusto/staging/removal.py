@@ -196,6 +196,28 @@ def _mark_directories(found: list[Found]) -> list[Found]:
     return result
 
 
+def expired(found: list[Found], now: datetime) -> list[Found]:
+    """What of a listing has expired: by a directory's marker, without one by what a blob says itself."""
+    markers = {
+        blob.name[: -len(MARKER)]: blob for blob in found if blob.ours and blob.name.endswith(f"/{MARKER}")
+    }
+    chosen = []
+    for blob in found:
+        folder = f"{blob.name}/" if blob.folder else blob.name
+        above = (folder[: at + 1] for at, letter in enumerate(folder) if letter == "/")
+        judge = next((markers[path] for path in above if path in markers), blob)
+        if judge.ours and _expired_at(judge, now):
+            chosen.append(blob)
+    return chosen
+
+
+def _expired_at(blob: Found, now: datetime) -> bool:
+    try:
+        return datetime.fromisoformat(blob.metadata.get(EXPIRES, "").replace("Z", "+00:00")) <= now
+    except ValueError:
+        return False
+
+
 def remove(
     channel: Channel,
     found: list[Found],

@@ -17,7 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import StagingError
 from spark_kusto.staging.azure_extra import require
-from spark_kusto.staging.containers import AccountKeyAccess, EntraAccess, SasAccess, StorageContainer
+from spark_kusto.staging.containers import (
+    AccountKeyAccess,
+    ContainerAddress,
+    EntraAccess,
+    SasAccess,
+    StorageContainer,
+)
 from spark_kusto.staging.failures import Attempt, Retries, sas_expiry
 
 if TYPE_CHECKING:
@@ -29,6 +35,8 @@ log = logging.getLogger("spark_kusto.staging")
 
 # The service gives out user delegation keys for at most seven days.
 _LONGEST_DELEGATION = timedelta(days=7) - timedelta(minutes=10)
+# ... and OneLake for an hour.
+_LONGEST_IN_ONELAKE = timedelta(minutes=59)
 # Clocks differ; keys begin a little in the past.
 _SKEW = timedelta(minutes=5)
 
@@ -60,11 +68,11 @@ def _client_settings(block_size: int) -> dict[str, Any]:
     }
 
 
-def open_container_by_sas(container_url: str, sas: str, *, block_size: int) -> ContainerClient:
+def open_container_by_sas(address: ContainerAddress, sas: str, *, block_size: int) -> ContainerClient:
     """A client of one container that can do what the SAS allows, and no more."""
     blob = require("azure.storage.blob", "stage data in blobs")
-    client: ContainerClient = blob.ContainerClient.from_container_url(
-        container_url, credential=_sas_credential(sas), **_client_settings(block_size)
+    client: ContainerClient = blob.ContainerClient(
+        address.endpoint, address.container, credential=_sas_credential(sas), **_client_settings(block_size)
     )
     return client
 
@@ -128,15 +136,16 @@ class Signer:
     def _ask_hierarchical(self) -> bool:
         if not self.renewable:
             return False
+        address = self.container.address
+        attempt = Attempt("ask for the account's kind", address, access=self.container.access.kind)
         try:
             with open_container(self.container, block_size=1 << 22) as client:
-                return bool(client.get_account_information().get("is_hns_enabled", False))
-        except Exception as problem:  # noqa: BLE001 - not everyone may ask; the wider scope is still right
-            log.debug(
-                "Account information is not to be had (%s); taken as a flat namespace.",
-                type(problem).__name__,
-            )
+                information = self.retries.run(attempt, client.get_account_information)
+        except StagingError as problem:
+            # Not everyone may ask; the wider scope is right for every account.
+            log.debug("%s Taken as an account without directories.", problem)
             return False
+        return bool(information.get("is_hns_enabled", False))
 
     def blob(self, name: str, permissions: str, lifetime: timedelta) -> Signature:
         """A SAS for one blob, by its full name in the container."""
@@ -188,7 +197,8 @@ class Signer:
     def _delegation_key(self, until: datetime) -> tuple[UserDelegationKey, datetime]:
         with self._lock:
             now = datetime.now(timezone.utc).replace(microsecond=0)
-            wanted = min(until, now + _LONGEST_DELEGATION)
+            longest = _LONGEST_IN_ONELAKE if self.container.address.onelake else _LONGEST_DELEGATION
+            wanted = min(until, now + longest)
             if (
                 self._delegation is not None
                 and self._delegation_ends is not None
@@ -196,7 +206,7 @@ class Signer:
             ):
                 return self._delegation, self._delegation_ends
             # A little longer than asked for, so that a job's many signatures take one request.
-            ends = min(wanted + timedelta(hours=1), now + _LONGEST_DELEGATION)
+            ends = min(wanted + timedelta(hours=1), now + longest)
             attempt = Attempt("get a user delegation key", self.container.address, access="Entra credential")
             self._delegation = self.retries.run(attempt, lambda: self._ask_delegation_key(now - _SKEW, ends))
             self._delegation_ends = ends

@@ -18,6 +18,7 @@ import json
 import logging
 import os
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,16 @@ from spark_kusto.errors import OptionError, StagingError
 from spark_kusto.staging.containers import SasAccess, StorageContainer
 from spark_kusto.staging.failures import guard_transport_logs, sas_expiry, sas_lacks
 from spark_kusto.staging.grants import DownloadGrant, Grant, UploadGrant, blob_name
-from spark_kusto.staging.removal import EXPIRES, MARKER, CleanupSummary, Found, Refusal, remove, survey
+from spark_kusto.staging.removal import (
+    EXPIRES,
+    MARKER,
+    CleanupSummary,
+    Found,
+    Refusal,
+    expired,
+    remove,
+    survey,
+)
 from spark_kusto.staging.renewal import Renewal
 from spark_kusto.staging.settings import containers_from_options
 from spark_kusto.staging.signatures import Signature, Signer, open_container
@@ -41,6 +51,11 @@ if TYPE_CHECKING:
 __all__ = ["StagingDirectory", "TransientStorage"]
 
 log = logging.getLogger("spark_kusto.staging")
+
+
+# Seconds between looks for expired staging in one place, and when the next one is due.
+_SWEEP_INTERVAL = 600.0
+_next_sweep: dict[str, float] = {}
 
 
 def _now() -> datetime:
@@ -59,6 +74,7 @@ class TransientStorage:
         containers: at least one.
         keep: leave staged blobs in place when a transaction ends, for those who want to look.
         expiry: how long a directory may be needed when nobody ends it; a clean-up may take it afterwards.
+        grant_lifetime: of the SAS that executors get while no renewal runs; the expiry by default.
         sas_lifetime: of the SAS that executors get while a renewal runs on the driver (at least a minute).
         settings: of transfers.
     """
@@ -66,6 +82,7 @@ class TransientStorage:
     containers: Sequence[StorageContainer]
     keep: bool = False
     expiry: timedelta = timedelta(hours=4)
+    grant_lifetime: timedelta | None = None
     sas_lifetime: timedelta = timedelta(hours=1)
     settings: TransferSettings = field(default_factory=TransferSettings)
 
@@ -98,8 +115,9 @@ class TransientStorage:
         """The storage that options name, or None when they name none.
 
         Args:
-            options: those of ``settings.containers_from_options``, and ``stagingKeep`` (true or false),
-                ``stagingExpiry`` and ``stagingSasLifetime`` (seconds).
+            options: those of ``settings.containers_from_options``; ``stagingKeep`` (true or false);
+                ``stagingSasLifetime`` (seconds); and how long staged blobs may be needed, in seconds:
+                ``readExpiry`` for reads, ``stagingResourcesAutoCleanupTimeout`` for writes.
             credential: an Entra credential, for containers without a key or SAS.
             ingestion: for a write, where ``kustoIngestionStorageContainer`` goes before ``transientStorage``.
             settings: of transfers.
@@ -117,7 +135,11 @@ class TransientStorage:
         return cls(
             containers,
             keep=keep == "true",
-            expiry=_seconds(given, "stagingExpiry", cls.expiry),
+            expiry=_seconds(given, "stagingResourcesAutoCleanupTimeout", timedelta(days=7))
+            if ingestion
+            else _seconds(given, "readExpiry", cls.expiry),
+            # A write that died is swept late, but nobody needs to write for as long.
+            grant_lifetime=timedelta(hours=24) if ingestion else None,
             sas_lifetime=_seconds(given, "stagingSasLifetime", cls.sas_lifetime),
             settings=settings or TransferSettings(),
         )
@@ -133,6 +155,7 @@ class TransientStorage:
         Raises:
             StagingError: a container cannot be written to; nothing is left of the directory then.
         """
+        self._sweep_now_and_then(_safe(database))
         name = f"{_safe(database)}/{_safe(operation)}-{_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex}"
         directory = StagingDirectory(self, name, _now() + self.expiry)
         try:
@@ -143,6 +166,24 @@ class TransientStorage:
         log.info("Staging in directory '%s' of %s.", name, ", ".join(str(c.address) for c in self.containers))
         self._warn_of_given_sas(directory.expires)
         return directory
+
+    def _sweep_now_and_then(self, database: str) -> None:
+        """Remove what reads left whose expiry has passed: nothing tells when a read is over."""
+        for signer in self.signers:
+            place = f"{signer.container.address}/{database}"
+            if self.keep or time.monotonic() < _next_sweep.get(place, 0.0):
+                continue
+            _next_sweep[place] = time.monotonic() + _SWEEP_INTERVAL
+            try:
+                with self.open_channel(signer) as channel:
+                    prefix = signer.container.address.within(f"{database}/")
+                    found = expired(survey(channel, prefix), _now())
+                    swept = remove(channel, found, place=place)
+            except StagingError as problem:
+                log.debug("Expired staging in '%s' was not swept: %s", place, problem)
+                continue
+            if swept.deleted:
+                log.info("Swept expired staging: %s", swept)
 
     def directory(self, name: str) -> StagingDirectory:
         """A directory begun elsewhere (another process of the driver), by its name."""
@@ -227,10 +268,14 @@ class StagingDirectory:
         body = json.dumps(
             {"directory": self.name, "expires": self.expires.isoformat(), "by": "spark-kusto"}
         ).encode()
-        metadata = {EXPIRES: self.expires.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        metadata = self._metadata()
         for signer in self.storage.signers:
             with self.storage.open_channel(signer) as channel:
                 channel.put_small(self._within(signer, MARKER), body, metadata, overwrite=True)
+
+    def _metadata(self) -> dict[str, str]:
+        # On every blob: a task that outlives the transaction writes into a directory without a marker.
+        return {EXPIRES: self.expires.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
     def _within(self, signer: Signer, name: str) -> str:
         return signer.container.address.within(f"{self.name}/{name}")
@@ -269,11 +314,16 @@ class StagingDirectory:
             self._renewal.stop()
             self._renewal = None
 
+    def _lifetime(self) -> timedelta:
+        left = max(self.expires - _now(), timedelta(minutes=1))
+        longest = self.storage.grant_lifetime
+        return left if longest is None else min(left, longest)
+
     def _grant(self, signer: Signer, entry: str, sign: Callable[[timedelta], Signature]) -> Grant:
         address = signer.container.address
         renewal = self._renewal if signer.renewable else None
         if renewal is None:
-            return Grant(address, sign(max(self.expires - _now(), timedelta(minutes=1))), None, entry)
+            return Grant(address, sign(self._lifetime()), None, entry)
         lifetime = renewal.lifetime
         ticket = renewal.ticket(signer, {entry: lambda: sign(lifetime)})
         return Grant(address, sign(lifetime), ticket, entry)
@@ -288,7 +338,7 @@ class StagingDirectory:
                 return signer.directory(path, "cw", lifetime)
 
             grants.append(self._grant(signer, "*", sign))
-        return UploadGrant(self.name, tuple(grants), {}, self.storage.settings)
+        return UploadGrant(self.name, tuple(grants), self._metadata(), self.storage.settings)
 
     def download_grant(self, blob: StagedBlob) -> DownloadGrant:
         """The right to read one blob of this directory, for an executor: picklable, its SAS and no more."""
@@ -307,7 +357,7 @@ class StagingDirectory:
         signer = next(self._turns)
         full = signer.container.address.within(blob_name(self.name, name))
         with self.storage.open_channel(signer) as channel:
-            return channel.upload(full, stream, {})
+            return channel.upload(full, stream, self._metadata())
 
     def upload_file(self, path: str | os.PathLike[str], name: str | None = None) -> StagedBlob:
         """Upload a file as one new blob, with the driver's rights.
@@ -389,7 +439,7 @@ class StagingDirectory:
         if container.impersonate or container.managed_identity is not None:
             exact = replace(container, address=replace(container.address, directory=""))
             return exact.kusto_connection_string(path)
-        signature = sign(max(self.expires - _now(), timedelta(minutes=1)))
+        signature = sign(self._lifetime())
         return f"{container.address.blob_url(path)}?{signature.token}"
 
     # -- the end ----------------------------------------------------------------------------------

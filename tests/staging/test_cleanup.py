@@ -7,6 +7,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
+from spark_kusto.cli import main
 from spark_kusto.errors import OptionError, StagingError
 from spark_kusto.staging import (
     CleanupSummary,
@@ -18,7 +19,7 @@ from spark_kusto.staging import (
     sweep_expired,
 )
 from spark_kusto.staging.removal import survey
-from tests.staging.azurite import KEY, Container
+from tests.staging.azurite import KEY, Container, wait_for
 from tests.staging.conftest import SETTINGS
 
 pytestmark = pytest.mark.azurite
@@ -190,6 +191,54 @@ def test_only_what_expired_is_swept(container: Container) -> None:
     assert len(sweep_expired(container.key_url, now=later + timedelta(days=1)).deleted) == 4
     assert container.names() == ["db/theirs"]
     assert living not in str(container.names())
+
+
+def test_a_task_that_outlives_its_transaction_is_swept_too(container: Container) -> None:
+    storage = TransientStorage([parse_container(container.key_url)], settings=SETTINGS)
+    directory = storage.begin("db", "write")
+    grant = directory.upload_grant()
+    directory.delete()
+    late = grant.upload_stream(io.BytesIO(b"late"))
+    assert sweep_expired(container.key_url).deleted == []
+    after = directory.expires + timedelta(seconds=1)
+    assert sweep_expired(container.key_url, now=after).deleted == [late.name]
+
+
+def test_beginning_sweeps_what_reads_left(
+    container: Container, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = {"transientStorage": container.key_url, "readExpiry": "1"}
+    storage = TransientStorage.from_options(options, settings=SETTINGS)
+    assert storage is not None
+    left = storage.begin("db", "read")
+    left.upload_stream(io.BytesIO(b"x"))
+    wait_for(lambda: datetime.now(timezone.utc) > left.expires + timedelta(seconds=1))
+    monkeypatch.setattr("spark_kusto.staging.transient._next_sweep", {})
+    with caplog.at_level("INFO", "spark_kusto.staging"), storage.begin("db", "read") as directory:
+        assert container.names() == [f"{directory.name}/_spark_kusto_staging"]
+    assert "Swept expired staging" in caplog.text
+    # A SAS that may not list or delete is no reason to fail.
+    monkeypatch.setattr("spark_kusto.staging.transient._next_sweep", {})
+    TransientStorage([parse_container(container.sas_url("rcw"))], settings=SETTINGS).begin("db", "read")
+
+
+def test_the_command_cleans_up(container: Container, capsys: pytest.CaptureFixture[str]) -> None:
+    name = staged(container)
+    container.put("theirs")
+    url = container.sas_url("ld")
+    assert main(["cleanup", f"{url}", "--dry-run"]) == 1
+    assert "would delete 4 blobs" in capsys.readouterr().out
+    assert main(["cleanup", url, "--expired"]) == 0
+    assert main(["cleanup", url]) == 1
+    shown = capsys.readouterr()
+    assert "deleted 4 blobs" in shown.out
+    assert "1 x not staged by spark-kusto" in shown.out
+    assert "sig=" not in shown.out + shown.err
+    assert container.names() == ["theirs"]
+    assert main(["cleanup", container.sas_url("r")]) != 0
+    shown = capsys.readouterr()
+    assert "lacks the permission to list ('l')" in shown.err
+    assert name not in shown.err
 
 
 def fail_within(container: Container) -> CleanupSummary:

@@ -350,9 +350,26 @@ def test_nothing_is_left_is_noticed_when_untrue(container: Container, tmp_path: 
         forget()
 
 
+def test_how_long_staging_lives_comes_from_the_options_of_reads_and_writes() -> None:
+    options = {
+        "transientStorage": f"https://a.blob.core.windows.net/cont;{KEY}",
+        "readExpiry": "60",
+        "stagingResourcesAutoCleanupTimeout": "1000000",
+        "stagingSasLifetime": "120",
+    }
+    read, write = (TransientStorage.from_options(options, ingestion=ingestion) for ingestion in (False, True))
+    assert read is not None
+    assert write is not None
+    assert (read.expiry, write.expiry) == (timedelta(seconds=60), timedelta(seconds=1000000))
+    assert read.sas_lifetime == timedelta(seconds=120)
+    granted = fields(write.directory("db/write-1").upload_grant())
+    ends = datetime.fromisoformat(granted["se"].replace("%3A", ":").replace("Z", "+00:00"))
+    assert timedelta(hours=23) < ends - datetime.now(timezone.utc) <= timedelta(hours=24)
+
+
 def test_settings_out_of_range_are_refused() -> None:
     url = f"https://a.blob.core.windows.net/cont;{KEY}"
-    for name, value in (("stagingExpiry", "0"), ("stagingExpiry", "soon"), ("stagingKeep", "yes")):
+    for name, value in (("readExpiry", "0"), ("stagingSasLifetime", "soon"), ("stagingKeep", "yes")):
         with pytest.raises(OptionError):
             TransientStorage.from_options({"transientStorage": url, name: value})
     assert TransientStorage.from_options({"kustoTable": "T"}) is None
