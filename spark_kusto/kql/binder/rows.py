@@ -379,14 +379,14 @@ def _getschema(
     ]
     columns = (
         ("ColumnName", binder.column(KustoType.STRING)),
-        ("ColumnOrdinal", binder.column(LONG, nullable=False)),
+        ("ColumnOrdinal", binder.column(KustoType.INT, nullable=False)),
         ("DataType", binder.column(KustoType.STRING)),
         ("ColumnType", binder.column(KustoType.STRING)),
     )
     values = tuple(
         (
             Literal(KustoType.STRING, nullable=False, value=name),
-            Literal(LONG, nullable=False, value=place),
+            Literal(KustoType.INT, nullable=False, value=place),
             Literal(KustoType.STRING, nullable=False, value=clr),
             Literal(KustoType.STRING, nullable=False, value=kind),
         )

@@ -21,7 +21,15 @@ _SOURCES: dict[type, SourceBinder] = {}
 _NAMES: dict[str, str] = {}
 _loaded = False
 
-_MODULES = ("rows", "making", "aggregation", "unions", "joining")
+_MODULES = (
+    "rows",
+    "making",
+    "aggregation",
+    "unions",
+    "joining",
+    "expansion",
+    "parsing",
+)
 
 
 def _load() -> None:

@@ -14,6 +14,7 @@ FAMILIES: tuple[str, ...] = (
     "aggregates",
     "selections",
     "windows",
+    "parsing",
     "encodings",
     "formats",
     "hashing",

@@ -412,6 +412,8 @@ class StageWriter:
             if after.id in needed:
                 items[after.id] = f"coalesce({before.id}, '')"
                 inner = (inner - {after.id}) | {before.id}
+        if node.kind == "LATERAL":
+            return self._lateral(node, needed)
         left = self._operand(node.left, inner & outputs(node.left, inner))
         right = self._operand(node.right, inner & outputs(node.right, inner))
         if node.condition is None:
@@ -420,6 +422,14 @@ class StageWriter:
         else:
             kind, on = f"{node.kind} JOIN", f" ON {self.expressions.write(node.condition, True)}"
         return Select(f"{left} {kind} {right}{on}", items)
+
+    def _lateral(self, node: JoinNode, needed: set[str]) -> Select:
+        """The right side for each row of the left, whose columns it may read."""
+        of_left = outputs(node.left, needed | all_references(node.right))
+        left = self._operand(node.left, of_left)
+        wanted = sorted(needed - of_left)
+        right = self._select(node.right, set(wanted)).render(wanted)
+        return Select(f"{left} CROSS JOIN LATERAL ({right}) AS {self._alias()}")
 
     def _union(self, node: UnionNode, needed: set[str]) -> Select:
         chosen = [(place, column) for place, column in enumerate(node.columns) if column.id in needed]
@@ -471,6 +481,50 @@ def outputs(node: Node, asked: set[str]) -> set[str]:
             case ReferenceNode():
                 found.update(column.id for column, _ in current.columns)
     return found & asked
+
+
+def all_references(node: Node) -> set[str]:
+    """SQL names of all columns that expressions anywhere in a plan read."""
+    found: set[str] = set()
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        match current:
+            case FilterNode():
+                found |= references((current.predicate,))
+            case ExtendNode() | UnnestNode():
+                found |= references(expr for _, expr in current.items)
+            case AggregateNode():
+                found |= references(expr for _, expr in current.groups)
+                for _, call in current.aggregates:
+                    found |= references(call.arguments)
+                    found |= references(key.expression for key in call.order)
+            case LimitNode():
+                found |= references((current.count,))
+                found |= references(key.expression for key in current.order)
+            case JoinNode():
+                if current.condition is not None:
+                    found |= references((current.condition,))
+                stack.extend((current.left, current.right))
+                continue
+            case UnionNode():
+                for query, expressions in current.inputs:
+                    found |= references(expressions)
+                    stack.append(query)
+                continue
+            case TemplateNode():
+                for query, wanted in zip(current.inputs, current.needs, strict=True):
+                    found |= set(wanted)
+                    stack.append(query)
+                continue
+            case ReferenceNode():
+                found |= {inner for _, inner in current.columns}
+                stack.append(current.shared.input)
+                continue
+            case _:
+                continue
+        stack.append(current.input)
+    return found
 
 
 def is_cheap(node: Node) -> bool:
