@@ -305,6 +305,9 @@ def _decimal(job: _Conversion, array: pa.Array, _source: KustoType) -> pa.Array:
     kind = pa.decimal128(38, 18)
     if at.is_integer(array.type) and not at.is_decimal(array.type):
         array = array.cast(pa.decimal128(20, 0) if at.is_uint64(array.type) else pa.decimal128(19, 0))
+    if at.is_decimal128(array.type) and array.type.precision - array.type.scale > 20:
+        # Arrow multiplies decimal128 without a look at overflow; the way down from decimal256 is checked.
+        array = array.cast(pa.decimal256(76, array.type.scale))
     return job.cast(array, kind)
 
 

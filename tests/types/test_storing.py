@@ -86,6 +86,7 @@ def test_values_keep_their_meaning(array: pa.Array, type: KustoType, expected: l
         (pa.array([1.0, float("nan")]), K.LONG, 1),
         (pa.array([Decimal("1"), Decimal("1e21")], pa.decimal256(50, 20)), K.DECIMAL, 1),
         (pa.array([Decimal("1e-19")], pa.decimal256(50, 20)), K.DECIMAL, 0),
+        (pa.array([Decimal("1"), Decimal("1e30")], pa.decimal128(38, 0)), K.DECIMAL, 1),
         (pa.array([Decimal("1.5")]), K.LONG, 0),
         (pa.array([0, 2**62], pa.timestamp("s")), K.DATETIME, 1),
         (pa.array([0, 10**12], pa.timestamp("s")), K.DATETIME, 1),
