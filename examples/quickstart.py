@@ -90,18 +90,18 @@ def main(folder: str) -> int:
     by_kql = read(spark, folder, IN_KQL)
     spark_rows, spark_seconds = timed(by_spark.collect)
     kql_rows, kql_seconds = timed(by_kql.collect)
-    heading(4, "Who flies far from New York, and how late do they leave? Asked twice, in Spark and in KQL")
+    same = [tuple(row) for row in spark_rows] == [tuple(row) for row in kql_rows]
+    heading(4, "Who flies far from New York, and how late do they leave? Asked in Spark, and in KQL")
     side_by_side(IN_SPARK.splitlines(), IN_KQL.splitlines())
     say()
     side_by_side(table(by_spark.columns, spark_rows), table(by_kql.columns, kql_rows))
-    same = [tuple(row) for row in spark_rows] == [tuple(row) for row in kql_rows]
     say()
     side_by_side([f"{spark_seconds:.2f} s"], [f"{kql_seconds:.2f} s"])
-    say()
-    say("The two tables are " + ("the same, cell by cell." if same else "NOT the same."))
-    say("What Spark had the cluster do for the first, by itself:")
+    say("\nThe two tables are " + ("the same, cell by cell." if same else "NOT the same."))
+
+    heading(5, "What was pushed down: Spark turned its question into this KQL by itself")
     for line in pushed(by_spark):
-        say(f"  {line}")
+        say(line)
 
     print(f"\nAsk more:  spark-kusto query {folder} {DATABASE} 'Flights | summarize count() by origin'")
     spark.stop()
@@ -189,14 +189,17 @@ def pushed(df: DataFrame) -> list[str]:
     text = io.StringIO()
     with redirect_stdout(text):
         df.explain()
-    found = re.search(r"kusto: [^|]*\| (.*)", text.getvalue())
-    return re.sub(r" (?=\| )", "\n", found.group(1)).splitlines() if found else ["(nothing)"]
+    found = re.search(r"kusto: [^|]*\| (.*?)(?: RuntimeFilters: .*)?$", text.getvalue(), re.MULTILINE)
+    return re.sub(r" (?=\| )|(?<=, )(?=\w+=)", "\n", found.group(1)).splitlines() if found else ["nothing"]
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
-    cells = [list(names)] + [[f"{v:,.2f}" if isinstance(v, float) else f"{v}" for v in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    lines = ["  ".join(text.rjust(width) for text, width in zip(row, widths, strict=True)) for row in cells]
+    cells = [
+        [f"{v:.2f}" if isinstance(v, float) else f"{v:,}" if isinstance(v, int) else v for v in row]
+        for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(names, *cells, strict=True)]
+    lines = ["  ".join(map(str.rjust, row, widths)) for row in ([*names], *cells)]
     return [lines[0], "  ".join("─" * width for width in widths), *lines[1:]]
 
 
@@ -205,7 +208,8 @@ def heading(number: int, text: str, seconds: float | None = None) -> None:
 
 
 def say(text: str = "") -> None:
-    print(f"   {text}".rstrip())
+    for line in text.split("\n"):
+        print(f"   {line}".rstrip())
 
 
 def side_by_side(left: Sequence[str], right: Sequence[str], width: int = 56) -> None:
