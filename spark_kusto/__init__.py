@@ -53,9 +53,7 @@ _HOME = {
     "Column": "types",
     "KustoType": "types",
 }
-_MODULES = frozenset(
-    {"client", "errors", "kql", "sharing", "spark", "staging", "types"}
-)
+_MODULES = frozenset({"client", "errors", "kql", "sharing", "spark", "staging", "types"})
 
 __all__ = [
     "Cluster",
