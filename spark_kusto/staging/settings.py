@@ -48,6 +48,12 @@ SINGLE_OPTIONS = (
     "blobStorageEndpointSuffix",
 )
 
+# The key may be a SAS, whichever of the two names it comes by.
+_OLDER_NAMES = {
+    "blobstoragesaskey": "blobstorageaccountkey",
+    "blobstoragedomainpostfix": "blobstorageendpointsuffix",
+}
+
 _DEVELOPMENT_ACCOUNT = "devstoreaccount1"
 # The emulators' one account; its key is printed in their documentation and is no secret.
 _DEVELOPMENT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -69,7 +75,10 @@ def containers_from_options(
     Raises:
         OptionError: an option cannot be read, or two of them name the storage.
     """
-    given = {name.casefold(): value for name, value in options.items() if value is not None and value.strip()}
+    given: dict[str, str] = {}
+    for name, value in options.items():
+        if value is not None and value.strip():
+            given[_OLDER_NAMES.get(name.casefold(), name.casefold())] = value
     single = [name for name in SINGLE_OPTIONS[:-1] if name.casefold() in given]
     transient = given.get(TRANSIENT_STORAGE.casefold())
     own = given.get(INGESTION_STORAGE.casefold()) if ingestion else None

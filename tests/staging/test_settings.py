@@ -331,6 +331,16 @@ def test_options_of_older_releases() -> None:
     )
     assert found.address.url == "https://acct.blob.core.chinacloudapi.cn/cont"
     assert containers_from_options({"kustoTable": "T", "transientStorage": " "}) == ()
+    (found,) = containers_from_options(
+        {
+            "blobStorageAccountName": "acct",
+            "blobContainer": "cont",
+            "blobStorageSasKey": f"?{SAS}",
+            "blobStorageDomainPostfix": "core.usgovcloudapi.net",
+        }
+    )
+    assert sas_of(found) == SAS
+    assert found.address.url == "https://acct.blob.core.usgovcloudapi.net/cont"
 
 
 def test_two_storages_at_once_are_refused_by_name() -> None:
