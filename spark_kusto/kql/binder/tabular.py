@@ -29,6 +29,7 @@ _MODULES = (
     "joining",
     "expansion",
     "parsing",
+    "evaluating",
 )
 
 

@@ -15,6 +15,7 @@ FAMILIES: tuple[str, ...] = (
     "selections",
     "windows",
     "parsing",
+    "plugins_shaping",
     "encodings",
     "formats",
     "hashing",
