@@ -9,8 +9,8 @@ A token's *kind* is one of
 =========== ======================================================================
 kind        text
 =========== ======================================================================
-`word`      identifier or keyword; the hyphenated keywords (`mv-expand`) are one word, and so
-            are `in~`, `!has` and the like, and `matches regex`
+`word`      identifier or keyword; the hyphenated keywords (`mv-expand`) are one word
+`operator`  `in~`, `!in`, `!has` and the like, and `matches regex`: words that are never names
 `string`    a string literal as written, with prefix and quotes
 `long`      decimal or hexadecimal integer
 `real`      number with a fraction or an exponent
@@ -128,13 +128,11 @@ _STRING = "|".join(
 _WORD = "|".join(
     (
         rf"(?:{_alternatives(HYPHENATED_KEYWORDS)}){_END_OF_WORD}",
-        r"matches[ \t]+regex(?!\w)",
-        r"!?in~(?!~)",
-        r"![A-Za-z_]\w*",
         r"[^\W\d]\w*",
         r"\$\w*",
     )
 )
+_OPERATOR = r"matches[ \t]+regex(?!\w)|!?in~(?!~)|![A-Za-z_]\w*"
 # A point that a second one follows is a range, `1..5`, unless a third follows that.
 _REAL = r"[0-9]+(?:\.(?!\.(?!\.))[0-9]*(?:[eE][+-]?[0-9]+)?|[eE][+-]?[0-9]+)"
 _TIMESPAN = rf"[0-9]+(?:\.[0-9]+)?(?:{_alternatives(TIMESPAN_UNITS)})"
@@ -147,6 +145,7 @@ _PATTERN = re.compile(
             rf"(?P<string>[hH]?(?:{_STRING}))",
             rf"(?P<typed>(?:{_alternatives(TYPED_LITERALS)})\([^)]*\)?)",
             rf"(?P<guid>{_GUID})",
+            rf"(?P<operator>{_OPERATOR})",
             rf"(?P<word>{_WORD})",
             rf"(?P<real>{_REAL}{_END_OF_WORD})",
             rf"(?P<timespan>{_TIMESPAN}{_END_OF_WORD})",
@@ -222,9 +221,10 @@ def tokenize(
             kinds.append(value)
         elif kind == "word" or kind == "digits":
             kinds.append("word")
-            if value[0] == "m" and value.endswith("regex") and value.startswith("matches"):
-                words = value.split()
-                value = "matches regex" if len(words) == 2 else value
+        elif kind == "operator":
+            kinds.append(kind)
+            if value[0] == "m":
+                value = "matches regex"
         else:
             if kind == "typed" and value[-1] != ")":
                 raise syntax_error(

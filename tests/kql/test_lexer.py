@@ -55,6 +55,9 @@ class TestWords:
     def test_matches_regex_is_one_word_whatever_the_blanks(self) -> None:
         assert texts("a matches   regex b") == ["a", "matches regex", "b"]
 
+    def test_operators_that_are_never_names(self) -> None:
+        assert kinds("a !has in~ matches regex !x") == ["word"] + ["operator"] * 4
+
     def test_dollar_names_and_names_that_begin_with_digits(self) -> None:
         assert tokens("$left.a 3com _x") == [
             ("word", "$left"),

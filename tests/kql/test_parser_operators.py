@@ -201,6 +201,11 @@ class TestTwoInputs:
         assert found.kind == "inner"
         assert found.hint("hint.strategy") == "broadcast"
 
+    def test_a_misspelled_parameter_does_not_go_unnoticed(self) -> None:
+        with pytest.raises(KqlSyntaxError, match="'kid' is not a parameter") as caught:
+            operator("join kid=inner (U) on a")
+        assert "Did you mean 'kind'?" in str(caught.value)
+
     def test_join_without_a_right_side(self) -> None:
         with pytest.raises(KqlSyntaxError, match="right side of join"):
             operator("join kind=inner on a")

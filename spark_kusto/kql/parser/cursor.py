@@ -187,7 +187,7 @@ class Cursor:
             kind = kinds[i]
             if kind == "*":
                 stars += 1
-            elif kind not in ("word", "long", "timespan") or (kind == "word" and self.texts[i][0] == "!"):
+            elif kind not in ("word", "long", "timespan"):
                 break
             i += 1
             if starts[i] != ends[i - 1]:

@@ -250,7 +250,7 @@ class ExpressionParser(LiteralParser):
             source = self.primary_source()
             if source is not None:
                 return source
-            if text[0] == "!" or text == "matches regex" or text in ("and", "or"):
+            if text in ("and", "or"):
                 raise self.expected("an expression")
             return self._call_of(i, text)
         source = self.primary_source()
@@ -258,9 +258,9 @@ class ExpressionParser(LiteralParser):
             return source
         if self.at_literal():
             return self.literal()
-        if text in _NEVER_NAMES or text[0] == "!":
+        if text in _NEVER_NAMES:
             raise self.expected("an expression")
-        if text == "not":
+        if text == "not" and self.kinds[i + 1] not in ("end", ",", ")", "|"):
             raise self.expected("an expression", remedy="not is a function: write not(...).")
         if (
             text in ("toscalar", "totable", "materialize")

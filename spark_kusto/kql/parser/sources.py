@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spark_kusto.errors import nearest
 from spark_kusto.kql import syntax
 from spark_kusto.kql.parser.expressions import ExpressionParser
 
@@ -15,6 +16,32 @@ _PRIMARY_SOURCES = frozenset(
         "external_data",
         "inline_external_table",
         "entity_group",
+    )
+)
+
+_PARAMETERS = frozenset(
+    (
+        "bagexpansion",
+        "best_effort",
+        "bin_legacy",
+        "cycles",
+        "datascope",
+        "decodeblocks",
+        "expandoutput",
+        "flags",
+        "force_remote",
+        "isfuzzy",
+        "kind",
+        "output",
+        "with_component_id",
+        "with_itemindex",
+        "with_match_id",
+        "with_node_id",
+        "with_source",
+        "with_source_id",
+        "with_step_name",
+        "with_target_id",
+        "withsource",
     )
 )
 
@@ -33,8 +60,10 @@ class SourceParser(ExpressionParser):
         """`hint.x=y kind=z ...` after an operator's keyword.
 
         Args:
-            known: the names that are parameters here besides hints; None takes every name that
-                `=` follows.
+            known: the names that are parameters here besides hints, for operators that take
+                named columns as well. None where nothing else can be followed by `=`: then a
+                name that no operator knows is an error, since a misspelled `kind` must not go
+                unnoticed.
         """
         hints: list[syntax.Hint] = []
         while True:
@@ -48,6 +77,12 @@ class SourceParser(ExpressionParser):
                 and self.texts[start + 1] == "="
                 and (known is None or text in known or text.startswith("__"))
             ):
+                if known is None and text not in _PARAMETERS and not text.startswith("__"):
+                    close = nearest(text, _PARAMETERS)
+                    raise self.error(
+                        f"'{text}' is not a parameter of an operator",
+                        remedy=f"Did you mean '{close}'?" if close else None,
+                    )
                 self.i += 2
                 name = text
             elif hints and text == "," and self.texts[start + 1] == "hint":
