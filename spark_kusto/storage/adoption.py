@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from spark_kusto.errors import IngestError, SchemaMismatchError
 from spark_kusto.storage import files as fs
 from spark_kusto.storage.model import IngestOperation, StagedFile, StoredColumn
-from spark_kusto.storage.staging import NO_PARQUET_BOUNDS, renew_lease, stage_batches
-from spark_kusto.storage.statistics import RealBounds, encode_statistics, footer_statistics
+from spark_kusto.storage.staging import renew_lease, stage_batches
+from spark_kusto.storage.statistics import UNBOUNDED, Observed, encode_statistics, footer_statistics
 from spark_kusto.types import KustoType
 from spark_kusto.types.storing import GREATEST_DATETIME, LEAST_DATETIME, check_can_store, kusto_type_of
 
@@ -123,7 +123,7 @@ def _keeps_rules(file: pq.ParquetFile, columns: Mapping[int, StoredColumn]) -> b
         ):
             return False
         bounded = any(chunk is not None and chunk.has_min_max for chunk in chunks)
-        if column.type in NO_PARQUET_BOUNDS and bounded and _has_nan(file, position):
+        if column.type in UNBOUNDED and bounded and _has_nan(file, position):
             return False
         if column.type is KustoType.DATETIME and not _years_fit(chunks):
             return False
@@ -191,13 +191,13 @@ def _take(
 ) -> StagedFile:
     extent_id = str(uuid.uuid4())
     target = os.path.join(operation.staging, f"{extent_id}.parquet")
-    reals = RealBounds()
+    observed = Observed()
     for position, column in columns.items():
-        if column.type is KustoType.REAL:
+        if column.type in UNBOUNDED:
             name = file.schema_arrow.field(position).name
             for batch in file.iter_batches(batch_size=_ROWS_READ, columns=[name]):
-                reals.add(column, batch.column(0))
-    statistics = footer_statistics(file.metadata, columns, reals)
+                observed.add(column, batch.column(0))
+    statistics = footer_statistics(file.metadata, columns, observed)
     groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
     with fs.storage_errors("take in", path):
         os.rename(path, target)

@@ -324,7 +324,8 @@ def _is_guid(name: str) -> bool:
 
 
 def _require_writable(root: Path) -> None:
-    if not os.access(root, os.W_OK | os.X_OK):
+    effective = os.access in os.supports_effective_ids
+    if not os.access(root, os.W_OK | os.X_OK, effective_ids=effective):
         raise StorageError(
             f"The cluster directory '{root}' is not writable by this user.",
             remedy="Give this user write permission (readers too need it, for the catalog's shared memory), "

@@ -10,6 +10,7 @@ import os
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from spark_kusto.errors import IngestConflictError
 from spark_kusto.storage import files as fs
 from spark_kusto.storage.ingestion import LEASE_FILE
 from spark_kusto.storage.model import IngestOperation, StagedFile, StoredColumn
-from spark_kusto.storage.statistics import RealBounds, encode_statistics, footer_statistics
+from spark_kusto.storage.statistics import UNBOUNDED, Observed, encode_statistics, footer_statistics
 from spark_kusto.types import Column, KustoType
 from spark_kusto.types.storing import BatchStorer, OnError
 from spark_kusto.types.table import storage_field
@@ -37,9 +38,6 @@ TARGET_BYTES = 192 * 1024 * 1024
 
 ZSTD_LEVEL = 1
 _RENEWAL_SECONDS = 30.0
-
-NO_PARQUET_BOUNDS = frozenset({KustoType.REAL, KustoType.DYNAMIC})
-"""Types without minimum and maximum in Parquet: pyarrow's ignore NaN, and readers then lose rows."""
 
 
 def renew_lease(operation: IngestOperation, now: float | None = None) -> None:
@@ -95,14 +93,13 @@ class ExtentWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Append a batch in storage form."""
-        if not batch.num_rows:
-            return
         self._renew()
-        if self._file is None:
-            self._file = _OpenFile(self._operation, self._columns, self._schema, self._row_group_rows)
-        self._file.write(batch)
-        if self._file.written >= self._target_bytes:
-            self._finish_file()
+        while batch.num_rows:
+            if self._file is None:
+                self._file = _OpenFile(self._operation, self._columns, self._schema, self._row_group_rows)
+            batch = self._file.take(batch)
+            if self._file.written >= self._target_bytes:
+                self._finish_file()
 
     def _renew(self) -> None:
         if time.monotonic() - self._renewed > _RENEWAL_SECONDS:
@@ -111,8 +108,8 @@ class ExtentWriter:
 
     def _finish_file(self) -> None:
         if self._file is not None:
-            file, self._file = self._file, None
-            self.staged.append(file.finish())
+            self.staged.append(self._file.finish())
+            self._file = None
 
     def close(self) -> list[StagedFile]:
         """Finish the last file; returns all of them."""
@@ -148,7 +145,7 @@ class _OpenFile:
         self._row_group_rows = row_group_rows
         self.extent_id = str(uuid.uuid4())
         self.path = os.path.join(operation.staging, f"{self.extent_id}.parquet")
-        self._reals = RealBounds()
+        self._observed = Observed()
         self._gathered: list[pa.RecordBatch] = []
         self._gathered_rows = 0
         self._gathered_bytes = 0
@@ -162,17 +159,16 @@ class _OpenFile:
         """Bytes in the file so far, without the row group that is being gathered."""
         return int(self._sink.tell())
 
-    def write(self, batch: pa.RecordBatch) -> None:
-        """Take a batch in."""
-        while batch.num_rows:
-            room = self._row_group_rows - self._gathered_rows
-            part = batch.slice(0, room)
-            batch = batch.slice(room)
-            self._gathered.append(part)
-            self._gathered_rows += part.num_rows
-            self._gathered_bytes += part.nbytes
-            if self._gathered_rows >= self._row_group_rows or self._gathered_bytes >= ROW_GROUP_BYTES:
-                self._write_row_group()
+    def take(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """Take in rows of a batch up to the end of the row group; returns the rest."""
+        room = self._row_group_rows - self._gathered_rows
+        part = batch.slice(0, room)
+        self._gathered.append(part)
+        self._gathered_rows += part.num_rows
+        self._gathered_bytes += part.nbytes
+        if self._gathered_rows >= self._row_group_rows or self._gathered_bytes >= ROW_GROUP_BYTES:
+            self._write_row_group()
+        return batch.slice(room)
 
     def _write_row_group(self) -> None:
         import pyarrow as pa
@@ -185,8 +181,8 @@ class _OpenFile:
         ]
         table = pa.Table.from_arrays(columns, schema=self._schema)
         for column, values in zip(self._columns, columns, strict=True):
-            if column.type is KustoType.REAL:
-                self._reals.add(column, values)
+            if column.type in UNBOUNDED:
+                self._observed.add(column, values)
         with fs.storage_errors("write", self.path):
             if self._writer is None:
                 self._writer = _parquet_writer(self._sink, self._columns, table)
@@ -209,7 +205,7 @@ class _OpenFile:
             size = os.stat(self.path).st_size
             metadata = pq.read_metadata(self.path)
         fs.reached("staging.synced")
-        statistics = footer_statistics(metadata, dict(enumerate(self._columns)), self._reals)
+        statistics = footer_statistics(metadata, dict(enumerate(self._columns)), self._observed)
         return StagedFile(
             operation_id=self._operation.id,
             extent_id=self.extent_id,
@@ -224,7 +220,12 @@ class _OpenFile:
 
     def discard(self) -> None:
         """Remove the file."""
-        self._sink.close()
+        if self._writer is not None and self._writer.is_open:
+            with suppress(Exception):
+                self._writer.close()
+            self._writer.is_open = False  # or it would try again when it is collected
+        with suppress(OSError):
+            self._sink.close()
         fs.remove_file(self.path)
 
 
@@ -252,7 +253,7 @@ def _parquet_writer(
         compression_level=ZSTD_LEVEL,
         use_dictionary=repetitive,
         column_encoding=encodings or None,
-        write_statistics=[c.name for c in columns if c.type not in NO_PARQUET_BOUNDS],
+        write_statistics=[c.name for c in columns if c.type not in UNBOUNDED],
     )
 
 

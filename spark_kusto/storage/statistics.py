@@ -27,8 +27,9 @@ LONGEST_TEXT = 64
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _MICROSECOND = dt.timedelta(microseconds=1)
 
-BOUNDED = frozenset(KustoType) - {KustoType.DYNAMIC}
-"""Types whose minimum and maximum mean something."""
+UNBOUNDED = frozenset({KustoType.REAL, KustoType.DYNAMIC})
+"""Types without minimum and maximum in Parquet: pyarrow's of reals ignore NaN, and readers then lose
+rows; those of JSON text mean nothing."""
 
 
 def _encode_value(value: Any) -> Any:
@@ -116,14 +117,14 @@ def _text_above(prefix: str) -> str | None:
 
 
 def footer_statistics(
-    metadata: pq.FileMetaData, columns: Mapping[int, StoredColumn], reals: RealBounds
+    metadata: pq.FileMetaData, columns: Mapping[int, StoredColumn], observed: Observed
 ) -> dict[int, ColumnStatistics]:
-    """Statistics of an extent from its file's footer, and of its reals from a look at the values.
+    """Statistics of an extent from its file's footer, and from a look at the values where it has none.
 
     Args:
         metadata: the file's footer.
         columns: by their position in the file.
-        reals: what was seen of real columns.
+        observed: what was seen of columns that the footer says nothing of.
     """
     result: dict[int, ColumnStatistics] = {}
     for position, column in columns.items():
@@ -132,15 +133,15 @@ def footer_statistics(
         ]
         nulls = _null_count(chunks)
         if column.type is KustoType.REAL:
-            result[column.id] = reals.of(column)
-        elif column.type in BOUNDED:
+            result[column.id] = observed.of(column)
+        elif column.type is KustoType.DYNAMIC:
+            result[column.id] = ColumnStatistics(null_count=observed.of(column).null_count)
+        else:
             minimum, maximum = _bounds(chunks, column.type)
             exact = True
             if column.type is KustoType.STRING:
                 minimum, maximum, exact = text_bounds(minimum, maximum)
             result[column.id] = ColumnStatistics(minimum, maximum, nulls, False, exact)
-        else:
-            result[column.id] = ColumnStatistics(null_count=nulls)
     return result
 
 
@@ -178,20 +179,25 @@ def _footer_value(type: KustoType, value: Any) -> Any:
     return value
 
 
-class RealBounds:
-    """Minimum, maximum and NaN of real columns, from their values as they pass.
+class Observed:
+    """Statistics of columns that Parquet keeps none of, from their values as they pass.
 
-    Parquet's own would leave NaN out, and readers then lose rows that compare with it.
+    Parquet's own bounds of reals would leave NaN out, and readers then lose rows that compare with it;
+    bounds of JSON text mean nothing.
     """
 
     def __init__(self) -> None:
         self._seen: dict[int, ColumnStatistics] = {}
 
     def add(self, column: StoredColumn, array: pa.Array | pa.ChunkedArray) -> None:
-        """Take in values of a real column."""
+        """Take in values of a real or dynamic column."""
         import pyarrow.compute as pc
 
         known = self._seen.get(column.id, ColumnStatistics(null_count=0))
+        if column.type is KustoType.DYNAMIC:
+            nulls = (known.null_count or 0) + array.null_count
+            self._seen[column.id] = ColumnStatistics(null_count=nulls)
+            return
         bounds = pc.min_max(array)  # skips NaN
         minimum, maximum = bounds["min"].as_py(), bounds["max"].as_py()
         has_nan = known.has_nan
@@ -211,8 +217,7 @@ class RealBounds:
 
     def of(self, column: StoredColumn) -> ColumnStatistics:
         """What is known of a column; without values seen, only that it may hold anything."""
-        found = self._seen.get(column.id)
-        return ColumnStatistics(has_nan=True) if found is None else found
+        return self._seen.get(column.id, ColumnStatistics(has_nan=True))
 
 
 def _least(left: float | None, right: float | None) -> float | None:
