@@ -30,6 +30,10 @@ _MODULES = (
     "expansion",
     "parsing",
     "evaluating",
+    "series",
+    "nesting",
+    "searching",
+    "branching",
 )
 
 

@@ -25,6 +25,7 @@ FAMILIES: tuple[str, ...] = (
     "series",
     "sketches",
     "plugins_analytics",
+    "geo",
 )
 """Modules of this package that hold rows."""
 

@@ -1,0 +1,361 @@
+"""``top-nested``, ``top-hitters`` and ``partition``.
+
+Sources: Kusto documentation, "top-nested operator", "top-hitters operator", "partition operator".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from spark_kusto.errors import UnsupportedError
+from spark_kusto.kql import syntax
+from spark_kusto.kql.binder.aggregation import finish, group
+from spark_kusto.kql.binder.context import Context, Environment, Relation, ScalarValue
+from spark_kusto.kql.binder.conversion import apply, convert
+from spark_kusto.kql.binder.expressions import conjunction
+from spark_kusto.kql.binder.naming import inferred_name
+from spark_kusto.kql.binder.rows import keep, row_count
+from spark_kusto.kql.binder.tabular import operator
+from spark_kusto.kql.binder.unions import union
+from spark_kusto.kql.plan import (
+    AggregateNode,
+    Column,
+    Expr,
+    ExtendNode,
+    FilterNode,
+    JoinNode,
+    LimitNode,
+    Literal,
+    Node,
+    OrderKey,
+    PythonNode,
+    ReferenceNode,
+    SampleNode,
+    TemplateNode,
+    UnionNode,
+    UnnestNode,
+    Window,
+)
+from spark_kusto.kql.registry import ANY, BOOL, LONG, STRING, ScalarRow, overload
+from spark_kusto.types import KustoType
+
+if TYPE_CHECKING:
+    from spark_kusto.kql.binder.core import Binder
+
+_SAME = ScalarRow(
+    "is not distinct from",
+    (overload([ANY, ANY], BOOL, "({0} IS NOT DISTINCT FROM {1})", "never"),),
+)
+_AT_MOST = ScalarRow("at most", (overload([LONG, LONG], BOOL, "({0} <= {1})"),))
+
+
+def _call(row: ScalarRow, *arguments: Expr) -> Expr:
+    return apply(row, row.overloads[0], arguments)
+
+
+def same(left: Expr, right: Expr) -> Expr:
+    """Equality under which null equals null."""
+    return _call(_SAME, left, right)
+
+
+# --- top-nested ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Level:
+    """A level's kept values: the groups above, its own value and measure, as columns."""
+
+    relation: Relation
+    value: Column
+    measure: Column
+
+
+@operator(syntax.TopNested, "top-nested")
+def _top_nested(
+    binder: Binder, node: syntax.TopNested, relation: Relation, environment: Environment
+) -> Relation:
+    names: list[str] = []
+    for level in node.levels:
+        of = inferred_name(level.of) or f"Column{len(names) + 1}"
+        measure = (
+            level.by.name
+            if isinstance(level.by, syntax.NamedExpression)
+            else f"aggregated_{inferred_name(level.of) or ''}"
+        )
+        names.extend((of, measure))
+    carried: tuple[tuple[str, Column], ...] = ()
+    current = relation
+    result = relation
+    for place, level in enumerate(node.levels):
+        last = place == len(node.levels) - 1
+        of = level.of.value if isinstance(level.of, syntax.NamedExpression) else level.of
+        context = Context(environment, dict(current.columns), relation=current)
+        key = binder.expression(of, context)
+        current, made = binder.as_columns(current, [key])
+        shared = binder.share(replace(current, columns=(*current.columns, *carried, ("$key", made[0]))))
+        kept = _kept(binder, level, shared_use(binder, shared, carried), environment)
+        pieces = [kept]
+        if level.others is not None:
+            pieces.append(_others(binder, level, shared_use(binder, shared, carried), kept, environment))
+        if last:
+            result = union(binder, [_labelled(piece) for piece in pieces])
+            continue
+        rows = []
+        for piece, is_rest in zip(pieces, (False, True), strict=False):
+            rows.append(_rows(binder, shared_use(binder, shared, carried), piece, kept if is_rest else None))
+        current = rows[0] if len(rows) == 1 else union(binder, rows)
+        hidden = {name for name in current.names if name.startswith("$level")}
+        carried = tuple((n, c) for n, c in current.columns if n in hidden)
+        own = tuple((n, c) for n, c in current.columns if n not in hidden and n != "$key")
+        current = replace(current, columns=own)
+    columns = [column for _, column in result.columns]
+    if len(set(names)) < len(names):
+        from spark_kusto.kql.binder.joining import unique_names
+
+        return replace(result, columns=unique_names(list(zip(names, columns, strict=True))), order=())
+    return replace(result, columns=tuple(zip(names, columns, strict=True)), order=())
+
+
+@dataclass(frozen=True)
+class _Use:
+    """One use of the rows at a level: carried groups, the level's key."""
+
+    relation: Relation
+    carried: tuple[tuple[str, Column], ...]
+    key: Column
+
+
+def shared_use(binder: Binder, shared: object, carried: Sequence[tuple[str, Column]]) -> _Use:
+    """One use of a level's rows."""
+    from spark_kusto.kql.binder.context import TableValue
+
+    assert isinstance(shared, TableValue)
+    used = binder.use(shared)
+    columns = dict(used.columns)
+    names = [name for name, _ in carried]
+    return _Use(used, tuple((name, columns[name]) for name in names), columns["$key"])
+
+
+def _aggregate(
+    binder: Binder,
+    level: syntax.TopNestedLevel,
+    use: _Use,
+    keys: Sequence[tuple[str, Expr]],
+    environment: Environment,
+) -> tuple[Node, list[Column], Column]:
+    """The level's measure by carried groups and keys."""
+    by = level.by.value if isinstance(level.by, syntax.NamedExpression) else level.by
+    visible = tuple((n, c) for n, c in use.relation.columns if not n.startswith("$"))
+    grouped = group(binder, replace(use.relation, columns=visible), [by], (), environment)
+    groups = [
+        (binder.column_like(expression), expression)
+        for expression in (*(c for _, c in use.carried), *(e for _, e in keys))
+    ]
+    node: Node = AggregateNode(use.relation.node, tuple(groups), tuple(grouped.collector.calls))
+    expression = grouped.items[0].expression
+    if isinstance(expression, Column):
+        measure = expression
+    else:
+        measure = binder.column_like(expression)
+        node = ExtendNode(node, ((measure, expression),))
+    return node, [column for column, _ in groups], measure
+
+
+def _kept(binder: Binder, level: syntax.TopNestedLevel, use: _Use, environment: Environment) -> Relation:
+    node, columns, measure = _aggregate(binder, level, use, [("$key", use.key)], environment)
+    count = len(use.carried)
+    if level.count is not None:
+        limit = row_count(binder, level.count, environment, "top-nested")
+        ascending = bool(level.ascending)
+        rank = binder.column(LONG, nullable=False)
+        window = Window(
+            LONG,
+            nullable=False,
+            template="row_number() OVER ({over})",
+            partition=tuple(columns[:count]),
+            order=(OrderKey(measure, not ascending, ascending),),
+        )
+        node = ExtendNode(node, ((rank, window),))
+        node = FilterNode(node, _call(_AT_MOST, rank, limit))
+    return _result(use, node, columns, measure)
+
+
+def _result(use: _Use, node: Node, columns: Sequence[Column], measure: Column) -> Relation:
+    count = len(use.carried)
+    number = count // 2
+    visible = [(name, column) for (name, _), column in zip(use.carried, columns, strict=False)]
+    visible.append((f"$level{number}_key", columns[count]))
+    visible.append((f"$level{number}_measure", measure))
+    return Relation(node, tuple(visible))
+
+
+def _on(use: _Use, kept: Relation, with_key: bool) -> Expr:
+    columns = [column for _, column in kept.columns]
+    terms = [same(mine, theirs) for (_, mine), theirs in zip(use.carried, columns, strict=False)]
+    if with_key:
+        terms.append(same(use.key, columns[len(use.carried)]))
+    return conjunction(terms)
+
+
+def _others(
+    binder: Binder,
+    level: syntax.TopNestedLevel,
+    use: _Use,
+    kept: Relation,
+    environment: Environment,
+) -> Relation:
+    """One group of all that is not kept, labelled."""
+    assert level.others is not None
+    label = convert(binder.expression(level.others, Context(environment, {})), use.key.type)
+    value = binder.share(kept)
+    again = binder.use(value)
+    rest = JoinNode("ANTI", use.relation.node, again.node, _on(use, again, True))
+    left = replace(use, relation=replace(use.relation, node=rest))
+    node, columns, measure = _aggregate(binder, level, left, [("$key", label)], environment)
+    return _result(use, node, columns, measure)
+
+
+def _rows(binder: Binder, use: _Use, piece: Relation, kept: Relation | None) -> Relation:
+    """The rows of the groups of a piece, with the piece's columns."""
+    node = use.relation.node
+    if kept is not None:
+        again = binder.use(binder.share(kept))
+        node = JoinNode("ANTI", node, again.node, _on(use, again, True))
+    theirs = binder.use(binder.share(piece))
+    joined = JoinNode("INNER", node, theirs.node, _on(use, theirs, kept is None))
+    hidden = {name for name, _ in use.carried}
+    own = [(n, c) for n, c in use.relation.columns if n not in hidden and n != "$key"]
+    return Relation(joined, (*own, *theirs.columns))
+
+
+def _labelled(piece: Relation) -> Relation:
+    return piece
+
+
+# --- top-hitters ---------------------------------------------------------------------------------
+
+
+@operator(syntax.TopHitters, "top-hitters")
+def _top_hitters(
+    binder: Binder, node: syntax.TopHitters, relation: Relation, environment: Environment
+) -> Relation:
+    count = row_count(binder, node.count, environment, "top-hitters")
+    if node.by is None:
+        name = f"approximate_count_{inferred_name(node.of) or ''}"
+        measure: syntax.Expression = syntax.Call("count")
+    else:
+        name = f"approximate_sum_{inferred_name(node.by) or ''}"
+        measure = syntax.Call("sum", (node.by,))
+    named = syntax.NamedExpression((syntax.Name(name),), measure)
+    grouped = finish(binder, group(binder, relation, [named], [node.of], environment))
+    order = (OrderKey(grouped.columns[1][1], True, False),)
+    limited = LimitNode(grouped.node, count, order)
+    return replace(grouped, node=limited, order=order, serialized=True)
+
+
+# --- partition -----------------------------------------------------------------------------------
+
+
+@operator(syntax.Partition, "partition")
+def _partition(
+    binder: Binder, node: syntax.Partition, relation: Relation, environment: Environment
+) -> Relation:
+    context = binder.row_context(relation, environment)
+    key = binder.expression(node.by, context)
+    relation, made = binder.as_columns(relation, [key])
+    value = binder.share(replace(relation, columns=(*relation.columns, ("$partition", made[0]))))
+    keys = binder.use(value)
+    key_column = binder.column_like(made[0])
+    distinct = AggregateNode(keys.node, ((key_column, dict(keys.columns)["$partition"]),), ())
+    rows = binder.use(value)
+    outcome = _of_key(binder, node, rows, key_column, environment)
+    if not has_python(outcome.node):
+        joined = JoinNode("LATERAL", distinct, outcome.node, None)
+        return Relation(joined, outcome.columns)
+    return _one_by_one(binder, node, value, key_column, distinct, environment)
+
+
+def _of_key(
+    binder: Binder,
+    node: syntax.Partition,
+    rows: Relation,
+    key: Expr,
+    environment: Environment,
+) -> Relation:
+    """The subquery over the rows of one key."""
+    mine = dict(rows.columns)["$partition"]
+    rows = replace(
+        keep(binder, rows, same(mine, key)),
+        columns=tuple(c for c in rows.columns if c[0] != "$partition"),
+    )
+    if isinstance(node.subquery, syntax.SubPipe):
+        return binder.pipe(rows, node.subquery.operators, environment)
+    inner = Environment(environment)
+    name = inferred_name(node.by)
+    if name is not None:
+        inner.set(name, ScalarValue(key))
+    return binder.relation(node.subquery, inner)
+
+
+def _one_by_one(
+    binder: Binder,
+    node: syntax.Partition,
+    value: object,
+    key: Column,
+    distinct: Node,
+    environment: Environment,
+) -> Relation:
+    """The subquery written out for each key: where it has Python operators."""
+    from spark_kusto.kql.binder.constants import python_value
+    from spark_kusto.kql.binder.context import TableValue
+
+    assert isinstance(value, TableValue)
+    table = binder.probe(distinct, {"key": key}, "The list of partitions", node)
+    if table.num_rows > 64:
+        raise UnsupportedError(
+            f"partition: a subquery with this operator can run over 64 partitions at most,"
+            f" and there are {table.num_rows}.",
+            feature="partition",
+        )
+    parts = []
+    for raw in table.column(0).to_pylist():
+        literal = Literal(
+            key.type,
+            nullable=raw is None and key.type is not STRING,
+            value=python_value(raw, key.type),
+        )
+        parts.append(_of_key(binder, node, binder.use(value), literal, environment))
+    if not parts:
+        empty = _of_key(binder, node, binder.use(value), key_null(key.type), environment)
+        return empty
+    return union(binder, parts)
+
+
+def key_null(kind: KustoType) -> Literal:
+    """A key that no row has in an empty table."""
+    return Literal(kind, nullable=kind is not STRING, value="" if kind is STRING else None)
+
+
+def has_python(node: Node) -> bool:
+    """Whether a plan has a Python operator in it."""
+    stack = [node]
+    while stack:
+        current = stack.pop()
+        match current:
+            case PythonNode():
+                return True
+            case FilterNode() | ExtendNode() | AggregateNode() | LimitNode() | SampleNode():
+                stack.append(current.input)
+            case UnnestNode():
+                stack.append(current.input)
+            case JoinNode():
+                stack.extend((current.left, current.right))
+            case UnionNode():
+                stack.extend(query for query, _ in current.inputs)
+            case TemplateNode():
+                stack.extend(current.inputs)
+            case ReferenceNode():
+                stack.append(current.shared.input)
+    return False
