@@ -1,13 +1,16 @@
-"""One Azurite for all tests of this room, and a container for each test; both are seen to be left empty."""
+"""One Azurite for all tests of this room, a container for each test, and a look at what is left."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from spark_kusto.staging import Retries, TransferSettings, TransientStorage, parse_container
+from spark_kusto.staging.leaks import take_inventory
 from tests.staging.azurite import Azurite, Container
 
 # Small blocks, so that a megabyte takes many requests; quick retries.
@@ -15,9 +18,20 @@ SETTINGS = TransferSettings(block_size=64 * 1024, concurrency=4, retries=Retries
 
 
 @pytest.fixture(scope="session")
-def azurite() -> Iterator[Azurite]:
+def nothing_left() -> Iterator[None]:
+    """After the last test no process of this run is alive, and no folder of a service is there."""
+    before = take_inventory()
+    folders = set(Path(tempfile.gettempdir()).glob("azurite-*"))
+    yield
+    assert take_inventory().left_since(before) == []
+    assert set(Path(tempfile.gettempdir()).glob("azurite-*")) <= folders
+
+
+@pytest.fixture(scope="session")
+def azurite(nothing_left: None) -> Iterator[Azurite]:
     with Azurite() as service:
         yield service
+        assert [made.name for made in service.service().list_containers()] == []
     assert service.process.poll() is not None
 
 

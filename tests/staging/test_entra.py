@@ -31,7 +31,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 
 @pytest.fixture(scope="module")
-def secure_azurite(certificate: Certificate) -> Iterator[Azurite]:
+def secure_azurite(certificate: Certificate, nothing_left: None) -> Iterator[Azurite]:
     arguments = [
         "--oauth",
         "basic",
@@ -51,8 +51,11 @@ def entra(certificate: Certificate, monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 @pytest.fixture
-def secure(secure_azurite: Azurite, entra: Entra) -> Container:
-    return secure_azurite.new_container()
+def secure(secure_azurite: Azurite, entra: Entra) -> Iterator[Container]:
+    made = secure_azurite.new_container()
+    yield made
+    assert made.names(uncommitted=True) == []
+    made.delete()
 
 
 def storage_of(container: Container, **more: Any) -> TransientStorage:
