@@ -82,8 +82,8 @@ for _unit in ("day", "week", "month", "year"):
 scalar("dayofweek", [_DATE], TIMESPAN, f"(CAST(dayofweek({{0}}) AS BIGINT) * {TICKS_PER_DAY})")
 scalar("dayofmonth", [_DATE], INT, "CAST(day({0}) AS INTEGER)")
 scalar("dayofyear", [_DATE], INT, "CAST(dayofyear({0}) AS INTEGER)")
-scalar("monthofyear", [_DATE], INT, "CAST(month({0}) AS INTEGER)", aliases=["getmonth"])
-scalar("getyear", [_DATE], INT, "CAST(year({0}) AS INTEGER)")
+scalar("monthofyear", [_DATE], LONG, "CAST(month({0}) AS BIGINT)", aliases=["getmonth"])
+scalar("getyear", [_DATE], LONG, "CAST(year({0}) AS BIGINT)")
 scalar("hourofday", [_DATE], INT, "CAST(hour({0}) AS INTEGER)")
 scalar("week_of_year", [_DATE], INT, "CAST(weekofyear({0}) AS INTEGER)", aliases=["weekofyear"])
 
