@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+import textwrap
 import time
 import zipfile
 from collections.abc import Callable, Sequence
@@ -103,7 +104,8 @@ def main(folder: str) -> int:
     for line in pushed(by_spark):
         say(line)
 
-    print(f"\nAsk more:  spark-kusto query {folder} {DATABASE} 'Flights | summarize count() by origin'")
+    command = os.path.relpath(Path(sys.executable).with_name("spark-kusto"))
+    print(f"\nAsk more:  {command} query {folder} {DATABASE} 'Flights | summarize count() by origin'")
     spark.stop()
     return 0 if equal and same else 1
 
@@ -166,7 +168,7 @@ def ask_with_spark(flights: DataFrame) -> DataFrame:
     return asked
 
 
-IN_CATALOG = ".show table Flights extents | summarize count(), sum(RowCount), sum(CompressedSize)"
+IN_CATALOG = ".show table Flights details | project TotalExtents, TotalRowCount, TotalExtentSize"
 
 
 # -- showing it -----------------------------------------------------------------------------------
@@ -190,7 +192,8 @@ def pushed(df: DataFrame) -> list[str]:
     with redirect_stdout(text):
         df.explain()
     found = re.search(r"kusto: [^|]*\| (.*?)(?: RuntimeFilters: .*)?$", text.getvalue(), re.MULTILINE)
-    return re.sub(r" (?=\| )|(?<=, )(?=\w+=)", "\n", found.group(1)).splitlines() if found else ["nothing"]
+    operators = re.sub(r" (?=\| )", "\n", found.group(1)).splitlines() if found else ["nothing"]
+    return [line for long in operators for line in textwrap.wrap(long, 100, subsequent_indent="    ")]
 
 
 def table(names: Sequence[str], rows: Sequence[Sequence[Any]]) -> list[str]:
