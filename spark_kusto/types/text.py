@@ -118,6 +118,8 @@ _OTHER_DATETIMES = (
     "%m/%d/%Y %H:%M:%S",
     "%m/%d/%Y %H:%M",
     "%m/%d/%Y",
+    "%m-%d-%Y %H:%M:%S",
+    "%m-%d-%Y",
     "%Y/%m/%d %H:%M:%S",
     "%Y/%m/%d",
     "%Y-%m",
@@ -131,8 +133,13 @@ _OTHER_DATETIMES = (
     "%d %b %Y %H:%M:%S",
     "%d %b %Y",
     "%a %b %d %H:%M:%S %Y",
+    "%b %d %Y %H:%M:%S",
+    "%b %d %Y %H:%M",
     "%b %d %Y",
+    "%d-%b-%Y %H:%M:%S",
     "%d-%b-%Y",
+    "%d-%b-%y %H:%M:%S",
+    "%d-%b-%y",
 )
 
 

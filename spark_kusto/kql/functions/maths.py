@@ -158,15 +158,25 @@ python_scalar(
 )
 
 
-def _tohex(value: int, width: int) -> str:
-    return f"{value & 0xFFFFFFFFFFFFFFFF:x}".rjust(width, "0")
+def _tohex(value: int, width: int, bits: int) -> str:
+    return f"{value & ((1 << bits) - 1):x}".rjust(width, "0")
 
 
-python_scalar(
+python_scalar("$tohex", [LONG, LONG, LONG], STRING, _tohex)
+
+
+def _as_hex(call: Emission) -> str:
+    # An int is written in its own 32 bits.
+    bits = "32" if call.types[0] is INT else "64"
+    return call.udf("$tohex", f"CAST({call.sql[0]} AS BIGINT)", f"CAST({call.sql[1]} AS BIGINT)", bits)
+
+
+scalar(
     "tohex",
-    [parameter(LONG, "value"), optional(LONG, 0, "minLength")],
+    [parameter(INTEGER, "value"), optional(LONG, 0, "minLength")],
     STRING,
-    _tohex,
+    _as_hex,
+    nulls="maybe",
     column="{0}",
 )
 

@@ -200,8 +200,9 @@ def _replace_strings(source: str, lookups: Any, rewrites: Any) -> str:
             rewrite = rewrites[position] if position < len(rewrites) else ""
         else:
             rewrite = rewrites
-        if lookup not in (None, ""):
-            source = source.replace(str(lookup), "" if rewrite is None else str(rewrite))
+        # Pairs that are not both text replace nothing.
+        if isinstance(lookup, str) and isinstance(rewrite, str) and lookup:
+            source = source.replace(lookup, rewrite)
     return source
 
 
