@@ -7,6 +7,8 @@ name              `T`, `['T x']`, `"T x"`                      str
 table             the same, or `db.T`                          str (and `database`)
 names             `(A, B)`                                     tuple of str
 wildcards         `(A*, B)`                                    tuple of str
+pattern           `a.W*`                                       str
+expression        `cluster("c").database("d")`                 Expression
 path              `T.c`, `db.T.c`, `c`                         tuple of str
 string            string literal                               str
 strings           `('a', 'b')` or `'a'`                        tuple of str
@@ -82,6 +84,15 @@ class SlotParser(QueryParser):
         if isinstance(wildcard, syntax.WildcardName):
             return wildcard.pattern
         return "*" if wildcard is not None else self.slot_name()
+
+    def slot_pattern(self) -> str:
+        parts = [self._pattern_text()]
+        while self.accept("."):
+            parts.append(self._pattern_text())
+        return ".".join(parts)
+
+    def slot_expression(self) -> syntax.Expression:
+        return self.operand()
 
     def slot_path(self) -> tuple[str, ...]:
         names = [self.slot_name()]
