@@ -315,9 +315,13 @@ def enter(
             node,
             code="SEM0219",
         )
-    for place, parameter in enumerate(parameters):
+    positional = iter(given)
+    for parameter in parameters:
         argument: syntax.Expression | None
-        argument = given[place] if place < len(given) else named.pop(parameter.name, None)
+        if parameter.name in named:
+            argument = named.pop(parameter.name)
+        else:
+            argument = next(positional, None)
         if argument is None and parameter.default is None:
             raise binder.error(
                 f"{value.name}(): the argument for parameter '{parameter.name}' is missing.",
@@ -372,11 +376,10 @@ def _as_parameter(
 def _checked(
     binder: Binder, parameter: syntax.FunctionParameter, relation: Relation, node: syntax.Node
 ) -> Relation:
-    """A tabular argument, cut to the parameter's declared columns."""
+    """A tabular argument, which must have the parameter's declared columns; it may have more."""
     declared = parameter.type.columns or ()
     if parameter.type.open and not declared:
         return relation
-    columns: list[tuple[str, Column]] = []
     for wanted in declared:
         column = relation.column(wanted.name)
         if column is None:
@@ -393,11 +396,7 @@ def _checked(
                 node,
                 code="SEM0225",
             )
-        columns.append((wanted.name, column))
-    if parameter.type.open:
-        known = {name for name, _ in columns}
-        columns.extend((n, c) for n, c in relation.columns if n not in known)
-    return replace(relation, columns=tuple(columns))
+    return relation
 
 
 def bind_dotted(binder: Binder, node: syntax.Member, context: Context) -> Expr:

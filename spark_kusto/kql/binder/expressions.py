@@ -168,7 +168,17 @@ def step(binder: Binder, base: Expr, key: str | int | Expr, node: syntax.Node) -
 
 
 def _index(binder: Binder, node: syntax.Index, context: Context) -> Expr:
-    base = binder.expression(node.base, context)
+    if isinstance(node.base, syntax.Call):
+        outcome = calls.bind_outcome(binder, node.base, context)
+        if isinstance(outcome, calls.Several):
+            place = getattr(node.index, "value", None)
+            if isinstance(place, int) and 0 <= place < len(outcome.values):
+                return outcome.values[place][1]
+            base = outcome.values[0][1]
+        else:
+            base = outcome
+    else:
+        base = binder.expression(node.base, context)
     key = binder.expression(node.index, context)
     if (
         isinstance(key, Literal)

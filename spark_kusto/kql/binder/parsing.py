@@ -81,22 +81,24 @@ def _groups(pattern: str) -> int:
 def _pattern(binder: Binder, node: syntax.Parse, environment: Environment) -> tuple[str, list[_Capture]]:
     """The regular expression, and which of its groups is which column."""
     is_regex = (node.kind or "simple").lower() == "regex"
+    # In regex mode matches are greedy, unless the flag U turns that around.
+    any_text = ".*" if is_regex else ".*?"
     parts: list[str] = ["^"]
     captures: list[_Capture] = []
     groups = 0
     for place, element in enumerate(node.pattern):
         last = place == len(node.pattern) - 1
         if isinstance(element, syntax.Star):
-            parts.append(".*?")
+            parts.append(any_text)
         elif isinstance(element, syntax.ParseColumn):
             kind = KustoType.parse(element.type or "string")
             groups += 1
             captures.append(_Capture(element.name, kind, groups))
             number = _NUMBERS.get(kind)
-            if number is None or last:
-                parts.append("(.*)" if last and not is_regex else "(.*?)")
+            if number is not None and not last:
+                parts.append(f"({number})" if is_regex else f"({number}|.*?)")
             else:
-                parts.append(f"({number}|.*?)")
+                parts.append("(.*)" if last else f"({any_text})")
         else:
             text = binder.constant(element, Context(environment, {}), "A part of a parse pattern")
             text = str(text)

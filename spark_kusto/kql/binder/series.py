@@ -276,7 +276,7 @@ def _grid(
         return (
             f"WITH bins AS MATERIALIZED ({inputs[0][1:-1]}),"
             f" grid AS (SELECT {listed}unnest(generate_series(low, high)) AS bin_number FROM"
-            f" (SELECT {listed}{low} AS low, {high} AS high FROM bins{by}))"
+            f" (SELECT {listed}{low} AS low, {high} AS high, count(*) FROM bins{by}))"
             f" SELECT {', '.join(made)} FROM grid AS g LEFT JOIN bins AS b"
             f" ON b.{place} = g.bin_number{match}{last}"
         )

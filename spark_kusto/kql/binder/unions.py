@@ -128,15 +128,19 @@ def union(
             kinds[name][column.type] += 1
     columns: list[tuple[str, Column]] = []
     sources: list[tuple[str, KustoType]] = []
-    taken: set[str] = set()
+    taken = {name for name, types in kinds.items() if len(types) == 1}
     for name, types in kinds.items():
         for kind, count in types.items():
             if inner and count < len(inputs):
                 continue
-            label = name if len(types) == 1 or inner else f"{name}_{kind.value}"
-            while label in taken:
-                label = f"{label}1"
-            taken.add(label)
+            label = name
+            if len(types) > 1 and not inner:
+                base = label = f"{name}_{kind.value}"
+                number = 0
+                while label in taken:
+                    number += 1
+                    label = f"{base}{number}"
+                taken.add(label)
             element = {
                 column.element
                 for relation in inputs

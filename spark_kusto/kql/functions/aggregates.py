@@ -186,7 +186,7 @@ def _sample_spread(function: str) -> Callable[[Emission, str], str]:
 
     def emit(call: Emission, where: str) -> str:
         count = f"count({call.sql[0]}){where}"
-        return f"CASE {count} WHEN 0 THEN 'nan'::DOUBLE WHEN 1 THEN 0e0 ELSE {inner(call, where)} END"
+        return f"CASE WHEN {count} < 2 THEN 0e0 ELSE {inner(call, where)} END"
 
     return emit
 

@@ -49,6 +49,13 @@ class _Scanner:
         return found
 
     def _key(self) -> str | None:
+        for opening, closing in self.quotes:
+            if self.text.startswith(opening, self.place):
+                end = self.text.find(closing + self.between, self.place + 1)
+                if end > 0:
+                    key = self.text[self.place + 1 : end]
+                    self.place = end + 1 + len(self.between)
+                    return key
         end = self.text.find(self.between, self.place)
         if end < 0:
             return None
@@ -69,7 +76,7 @@ class _Scanner:
     def _value(self) -> str:
         for opening, closing in self.quotes:
             if self.text.startswith(opening, self.place):
-                return self._quoted(closing)
+                return self.quoted(closing)
         if self.greedy:
             following = self.text.find(self.between, self.place)
             if following < 0:
@@ -84,7 +91,7 @@ class _Scanner:
         self.place = end + len(self.pair)
         return value
 
-    def _quoted(self, closing: str) -> str:
+    def quoted(self, closing: str) -> str:
         self.place += 1
         parts = []
         while self.place < len(self.text):
@@ -102,6 +109,24 @@ class _Scanner:
         return "".join(parts)
 
 
+def _any_delimiter(text: str, options: dict[str, Any]) -> dict[str, str]:
+    """Without delimiters given, whatever is no letter, digit or underscore parts keys and values."""
+    scanner = _Scanner(text, options)
+    found: dict[str, str] = {}
+    for key in options["keys"]:
+        for match in re.finditer(rf"(?<!\w){re.escape(key)}(?!\w)[^\w'\"]*", text):
+            scanner.place = match.end()
+            for opening, closing in scanner.quotes:
+                if text.startswith(opening, scanner.place):
+                    found[key] = scanner.quoted(closing)
+                    break
+            else:
+                value = re.compile(r"[\w.+-]*").match(text, match.end())
+                found[key] = "" if value is None else value.group()
+            break
+    return found
+
+
 def _parse_kv(text: str, settings: str) -> dict[str, str]:
     options = _options(settings)
     if options.get("regex"):
@@ -109,6 +134,8 @@ def _parse_kv(text: str, settings: str) -> dict[str, str]:
         for match in re.finditer(str(options["regex"]), text):
             if match.re.groups >= 2:
                 found.setdefault(match.group(1), match.group(2) or "")
+    elif not options.get("pair_delimiter") and not options.get("kv_delimiter"):
+        found = _any_delimiter(text, options)
     else:
         found = _Scanner(text, options).pairs()
     return {key: found[key] for key in options["keys"] if key in found}

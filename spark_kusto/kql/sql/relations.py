@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from spark_kusto.kql.compiled import ExternalSource, Scan, ScanColumn, ScanPredicate
 from spark_kusto.kql.plan import (
     AggregateNode,
+    And,
     Column,
     Expr,
     ExtendNode,
@@ -33,6 +34,7 @@ from spark_kusto.kql.plan import (
 )
 from spark_kusto.kql.sql.expressions import ExpressionWriter
 from spark_kusto.kql.sql.pruning import predicates_of
+from spark_kusto.kql.sql.substitution import substitute
 from spark_kusto.types import KustoType
 
 _LARGE_VALUES = 64
@@ -120,7 +122,7 @@ class StageWriter:
         if order:
             if not select.is_open and (select.order or select.limit or select.tail):
                 select = self._wrapped(select, wanted)
-            select.order = self.expressions.order(order)
+            select.order = self._order(order, select)
             self.row_wise = False
         text = select.render([column.id for column in columns])
         shared = self._write_shared()
@@ -139,6 +141,17 @@ class StageWriter:
     def _query(self, node: Node, columns: Sequence[str]) -> str:
         self.row_wise = False
         return self._select(node, set(columns)).render(columns)
+
+    def _order(self, keys: Sequence[OrderKey], select: Select) -> str:
+        """What stands after ORDER BY: keys are computed where the SELECT list may not have them."""
+        parts = []
+        for key in keys:
+            assert isinstance(key.expression, Column)
+            name = key.expression.id
+            direction = " DESC" if key.descending else " ASC"
+            nulls = "FIRST" if key.nulls_first else "LAST"
+            parts.append(f"{select.items.get(name, name)}{direction} NULLS {nulls}")
+        return ", ".join(parts)
 
     def _alias(self) -> str:
         self._aliases += 1
@@ -159,8 +172,8 @@ class StageWriter:
                 case ExtendNode():
                     own = {column.id for column, _ in node.items}
                     used = [expr for column, expr in node.items if column.id in needed]
-                    if filters and any(has_window(expr) for _, expr in node.items):
-                        filters = []
+                    if filters:
+                        filters = _through(filters, node)
                     needed = (needed - own) | references(used)
                 case AggregateNode():
                     filters = []
@@ -234,9 +247,10 @@ class StageWriter:
         match node:
             case FilterNode():
                 used = references((node.predicate,))
-                if not select.is_open or not used.isdisjoint(select.items):
+                computed = {k for k, text in select.items.items() if not text.isidentifier()}
+                if not select.is_open or not used.isdisjoint(computed):
                     select = self._wrapped(select, below)
-                select.where.append(write(node.predicate, True))
+                select.where.append(write(self._renamed(node.predicate, select), True))
             case ExtendNode():
                 items = [(column, expr) for column, expr in node.items if column.id in needed]
                 windows = any(has_window(expr) for _, expr in items)
@@ -281,7 +295,7 @@ class StageWriter:
                 if select.limit or select.order or select.tail:
                     select = self._wrapped(select, below)
                 if node.order:
-                    select.order = self.expressions.order(node.order)
+                    select.order = self._order(node.order, select)
                 select.limit = write(node.count)
                 if not isinstance(node.count, Literal):
                     select.limit = f"({select.limit})"
@@ -310,8 +324,6 @@ class StageWriter:
         """The expression over the select's source, where its columns are mere renamings."""
         if not select.items or references((expr,)).isdisjoint(select.items):
             return expr
-        from spark_kusto.kql.sql.substitution import substitute
-
         return substitute(expr, select.items)
 
     def _source(self, node: Node, needed: set[str], filters: list[Expr]) -> Select:
@@ -444,6 +456,23 @@ class StageWriter:
             nulls = ", ".join(f"NULL::{c.type.duckdb} AS {c.id}" for _, c in chosen)
             queries = [f"SELECT {nulls or 'NULL AS nothing'} WHERE false"]
         return Select(f"({' UNION ALL '.join(queries)}) AS {self._alias()}")
+
+
+def _through(filters: Sequence[Expr], node: ExtendNode) -> list[Expr]:
+    """Those conjuncts of filters above a node that hold below it too, over its input's columns."""
+    if any(has_window(expr) for _, expr in node.items):
+        return []
+    renamed = {column.id: expr.id for column, expr in node.items if isinstance(expr, Column)}
+    computed = {column.id for column, expr in node.items if not isinstance(expr, Column)}
+    found: list[Expr] = []
+    stack = list(filters)
+    while stack:
+        term = stack.pop()
+        if isinstance(term, And):
+            stack.extend(term.terms)
+        elif references((term,)).isdisjoint(computed):
+            found.append(substitute(term, renamed) if renamed else term)
+    return found
 
 
 def outputs(node: Node, asked: set[str]) -> set[str]:
