@@ -83,12 +83,12 @@ class Commanding:
         if parsed.is_async:
             if not row.can_be_async:
                 raise OptionError(f"'.{parsed.name}' has no async form.", remedy="Leave out 'async'.")
-            operation = self._engine.operations.start(row, request, lambda: self._results(row, request))
+            operation = self._engine.operations.start(row, request, lambda: self.results(row, request))
             results: Sequence[ResultTable] = [
                 ResultTable.of("Table_0", OPERATION_ID, rows_to_table(OPERATION_ID, [(operation,)]))
             ]
         else:
-            results = self._results(row, request)
+            results = self.results(row, request)
         if parsed.pipe:
             tree = _piped(parsed.pipe)
             results = self._query(database, tree, results[0], activity, properties)
@@ -113,7 +113,8 @@ class Commanding:
             )
         return found
 
-    def _results(self, row: Command, request: Request) -> Sequence[ResultTable]:
+    def results(self, row: Command, request: Request) -> Sequence[ResultTable]:
+        """The results of a command alone, without what follows it."""
         answer = row.run(request)
         if row.schema is None:
             return list(answer)

@@ -13,13 +13,18 @@ from spark_kusto.engine.activity import Activities
 from spark_kusto.engine.commanding import Commanding
 from spark_kusto.engine.connections import SPILL_FOLDER, Instance, Resources, shared_instance
 from spark_kusto.engine.explaining import explain
+from spark_kusto.engine.failures import Failures
 from spark_kusto.engine.ingesting import Ingesting, IngestOutcome
 from spark_kusto.engine.limits import request_limits
 from spark_kusto.engine.loading import ingest_data
+from spark_kusto.engine.maintenance import Maintenance
+from spark_kusto.engine.operations import Operations
 from spark_kusto.engine.policies import ingestion_time_on
 from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.querying import Querying, TaskPlan
+from spark_kusto.engine.queue import IngestionQueue
 from spark_kusto.engine.running import QueryRun
+from spark_kusto.errors import UnsupportedError
 from spark_kusto.storage import ChangeContext, Database, Root, TableSnapshot
 from spark_kusto.types import Column
 
@@ -34,17 +39,30 @@ class Engine:
         root: the cluster's directory, opened.
         resources: what queries may use in this process.
         principal: who acts, as a fully qualified name; by default this process's user.
+        local_files: whether commands may read this machine's files.
     """
 
-    def __init__(self, root: Root, resources: Resources | None = None, principal: str | None = None) -> None:
+    def __init__(
+        self,
+        root: Root,
+        resources: Resources | None = None,
+        principal: str | None = None,
+        *,
+        local_files: bool = True,
+    ) -> None:
         self.root = root
         self.resources = resources or Resources()
         self.principal = principal or local_principal()
         self.address = str(root.path)
+        self.local_files = local_files
         self.activities = Activities()
         self.querying = Querying(self)
         self.commanding = Commanding(self)
         self.ingesting = Ingesting(self)
+        self.queue = IngestionQueue(self)
+        self.operations = Operations(self)
+        self.failures = Failures(self)
+        self.maintenance = Maintenance(self)
 
     @classmethod
     def open(
@@ -68,7 +86,9 @@ class Engine:
         return cls(Root.open(path, create), Resources(memory, threads), principal)
 
     def close(self) -> None:
-        """Close the catalogs. Running queries go on until they are read or closed."""
+        """Wait for asynchronous commands and close the catalogs. Queries that are being read go on."""
+        self.queue.close()
+        self.operations.close()
         self.root.close()
 
     # -- what the rooms of the engine ask
@@ -91,7 +111,9 @@ class Engine:
         Raises:
             EntityNotFoundError: there is none; the nearest is offered.
         """
-        return self.root.database(name)
+        database = self.root.database(name)
+        self.queue.poll(database)
+        return database
 
     def row_filter(self, database: Database, table: TableSnapshot) -> str | None:
         """The query that row level security puts in a table's place; None for the whole table."""
@@ -103,6 +125,20 @@ class Engine:
 
     def after_commit(self, database: Database) -> None:
         """Do maintenance that is due, within the time a commit may spend on it."""
+        self.maintenance.after_commit(database)
+
+    def maintain(self) -> Mapping[str, int]:
+        """Do all maintenance that is due; counts of what was done, by name."""
+        return self.maintenance.run()
+
+    def require_local_files(self, what: str) -> None:
+        """Refuse to read this machine's files for callers from elsewhere."""
+        if not self.local_files:
+            raise UnsupportedError(
+                f"{what} cannot read files of the server's machine.",
+                feature="local files",
+                remedy="Send the data itself (.ingest inline, streaming or queued ingestion).",
+            )
 
     def context(self, command: str, client_id: str = "") -> ChangeContext:
         """What the journal says of a change."""

@@ -112,8 +112,20 @@ class Command:
 _TABLE: dict[str, Command] = {}
 _FAMILIES = (
     "service",
+    "databases",
+    "schemas_shown",
     "tables",
     "columns",
+    "ingestion",
+    "mappings",
+    "extents",
+    "extent_changes",
+    "policies",
+    "functions",
+    "principals",
+    "monitoring",
+    "scripts",
+    "absent",
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import IO, TYPE_CHECKING, Any
@@ -40,6 +41,9 @@ def read_delimited(stream: IO[bytes], kind: Format, *, skip_first: bool = False)
     if kind.name in ("txt", "raw"):
         yield from _lines(stream, whole=kind.name == "raw", skip_first=skip_first)
         return
+    if kind.name == "tsve":
+        yield from _escaped(stream, skip_first=skip_first)
+        return
     import pyarrow
     import pyarrow.csv
 
@@ -49,19 +53,15 @@ def read_delimited(stream: IO[bytes], kind: Format, *, skip_first: bool = False)
         ragged.append(row.text)
         return "skip"
 
-    escaped = kind.name == "tsve"
     try:
         reader = pyarrow.csv.open_csv(
-            stream,
+            pyarrow.PythonFile(_Terminated(stream), mode="r"),
             read_options=pyarrow.csv.ReadOptions(
                 autogenerate_column_names=True, block_size=_BLOCK, skip_rows=0, use_threads=False
             ),
             parse_options=pyarrow.csv.ParseOptions(
                 delimiter=kind.delimiter,
-                quote_char=False if escaped else '"',
-                double_quote=not escaped,
-                escape_char="\\" if escaped else False,
-                newlines_in_values=not escaped,
+                newlines_in_values=True,
                 ignore_empty_lines=True,
                 invalid_row_handler=keep,
             ),
@@ -86,21 +86,55 @@ def read_delimited(stream: IO[bytes], kind: Format, *, skip_first: bool = False)
         yield _ragged_table(ragged, kind, width)
 
 
+class _Terminated(io.RawIOBase):
+    """A stream whose last block ends with a line break: pyarrow loses a last record without one."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self._next: bytes | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        current = self._stream.read(size) if self._next is None else self._next
+        self._next = self._stream.read(size) if current else b""
+        if current and not self._next and not current.endswith(b"\n"):
+            return current + b"\n"
+        return current
+
+
+def _escaped(stream: IO[bytes], *, skip_first: bool) -> Iterator[pa.Table]:
+    """tsve: no quotes; a backslash stands before what is meant literally, and in \\t, \\n, \\r."""
+    lines = stream.read().decode("utf-8-sig", errors="replace").replace("\r\n", "\n").split("\n")
+    if lines and not lines[-1]:
+        lines.pop()
+    rows = [[_unescaped(field) for field in line.split("\t")] for line in lines[skip_first:]]
+    if rows:
+        yield _padded(rows, max(map(len, rows)))
+
+
+def _unescaped(text: str) -> str:
+    if "\\" not in text:
+        return text
+    return re.sub(r"\\(.)", lambda match: _ESCAPES.get(match[1], match[1]), text)
+
+
+_ESCAPES = {"t": "\t", "n": "\n", "r": "\r", "0": "\0"}
+
+
 def _ragged_table(rows: list[str], kind: Format, width: int) -> pa.Table:
+    fields = [next(csv.reader(io.StringIO(row), delimiter=kind.delimiter or ","), []) for row in rows]
+    return _padded(fields, max(width, max(map(len, fields))))
+
+
+def _padded(rows: list[list[str]], width: int) -> pa.Table:
     import pyarrow
 
-    if kind.name == "tsve":
-        options: dict[str, Any] = {"quoting": csv.QUOTE_NONE, "escapechar": "\\"}
-    else:
-        options = {"quotechar": '"', "doublequote": True}
-    fields = [
-        next(csv.reader(io.StringIO(row), delimiter=kind.delimiter or ",", **options), []) for row in rows
-    ]
-    width = max(width, max(map(len, fields)))
     return pyarrow.table(
         {
             f"f{place}": pyarrow.array(
-                [row[place] if place < len(row) else None for row in fields], pyarrow.string()
+                [row[place] if place < len(row) else None for row in rows], pyarrow.string()
             )
             for place in range(width)
         }
