@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from spark_kusto.errors import nearest
+from spark_kusto.errors import KqlSyntaxError, nearest
 from spark_kusto.kql import literals, syntax
-from spark_kusto.kql.lexer import TYPED_LITERALS
+from spark_kusto.kql.lexer import TYPED_LITERALS, syntax_error
 from spark_kusto.kql.parser.cursor import Cursor
 
 SCALAR_TYPES = {
@@ -142,9 +142,7 @@ class LiteralParser(Cursor):
         except literals.BadEscape as error:
             raise self._bad_escape(index, error) from None
 
-    def _bad_escape(self, index: int, error: literals.BadEscape) -> Exception:
-        from spark_kusto.kql.lexer import syntax_error
-
+    def _bad_escape(self, index: int, error: literals.BadEscape) -> KqlSyntaxError:
         return syntax_error(
             self.source,
             self.starts[index] + error.offset,
