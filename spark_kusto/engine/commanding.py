@@ -83,7 +83,7 @@ class Commanding:
         if parsed.is_async:
             if not row.can_be_async:
                 raise OptionError(f"'.{parsed.name}' has no async form.", remedy="Leave out 'async'.")
-            operation = self._engine.operations.start(row, request, lambda: self.results(row, request))
+            operation = self._engine.operations.start(row, request)
             results: Sequence[ResultTable] = [
                 ResultTable.of("Table_0", OPERATION_ID, rows_to_table(OPERATION_ID, [(operation,)]))
             ]

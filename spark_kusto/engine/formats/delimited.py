@@ -48,6 +48,8 @@ def read_delimited(stream: IO[bytes], kind: Format, *, skip_first: bool = False)
     import pyarrow.csv
 
     ragged: list[str] = []
+    source = _Terminated(stream)
+    records = 0
 
     def keep(row: Any) -> str:
         ragged.append(row.text)
@@ -55,7 +57,7 @@ def read_delimited(stream: IO[bytes], kind: Format, *, skip_first: bool = False)
 
     try:
         reader = pyarrow.csv.open_csv(
-            pyarrow.PythonFile(_Terminated(stream), mode="r"),
+            pyarrow.PythonFile(source, mode="r"),
             read_options=pyarrow.csv.ReadOptions(
                 autogenerate_column_names=True, block_size=_BLOCK, skip_rows=0, use_threads=False
             ),
@@ -72,16 +74,23 @@ def read_delimited(stream: IO[bytes], kind: Format, *, skip_first: bool = False)
         width = len(reader.schema)
         first = skip_first
         for batch in reader:
+            records += batch.num_rows
             if first and batch.num_rows:
                 batch, first = batch.slice(1), False
             if batch.num_rows:
                 yield pyarrow.Table.from_batches([batch])
     except pyarrow.ArrowInvalid as error:
-        if "Empty CSV file" in str(error):
+        if "Empty CSV file" in str(error) and not source.quotes % 2:
             return
         raise IngestError(
             f"The data is not {kind.name}: {error}", remedy="Check the data and the 'format' property."
         ) from error
+    if source.quotes % 2 and records + len(ragged) < source.lines:
+        # pyarrow drops what follows a quote that is never closed without a word.
+        raise IngestError(
+            f"The data is not {kind.name}: a quote is opened and never closed.",
+            remedy="Double the quotes within values, and close the last one.",
+        )
     if ragged:
         yield _ragged_table(ragged, kind, width)
 
@@ -92,6 +101,8 @@ class _Terminated(io.RawIOBase):
     def __init__(self, stream: IO[bytes]) -> None:
         self._stream = stream
         self._next: bytes | None = None
+        self.quotes = 0
+        self.lines = 0
 
     def readable(self) -> bool:
         return True
@@ -99,6 +110,8 @@ class _Terminated(io.RawIOBase):
     def read(self, size: int = -1) -> bytes:
         current = self._stream.read(size) if self._next is None else self._next
         self._next = self._stream.read(size) if current else b""
+        self.quotes += current.count(b'"')
+        self.lines += current.count(b"\n") - current.count(b"\n\n") - current.count(b"\n\r\n")
         if current and not self._next and not current.endswith(b"\n"):
             return current + b"\n"
         return current
