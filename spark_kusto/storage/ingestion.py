@@ -180,6 +180,7 @@ class Ingestion(TableChanges):
         batch_id: int | None = None,
         ingest_if_not_exists: Sequence[str] = (),
         entities: Sequence[EntityChange] = (),
+        rewrites: Mapping[str, StagedFile | None] | None = None,
         event: str = "INGEST",
         context: ChangeContext | None = None,
     ) -> CommitResult:
@@ -198,6 +199,8 @@ class Ingestion(TableChanges):
             ingest_if_not_exists: values; if the table has an extent tagged ``ingest-by:`` any of
                 them, the commit is a no-op.
             entities: stored in the same commit (progress of a view or an export).
+            rewrites: ids of live extents, each with the staged file of its remaining rows (None where
+                none remain): it takes the extent's place, with its tags, times and sequences.
             event: the journal's name for this.
 
         Returns:
@@ -211,14 +214,17 @@ class Ingestion(TableChanges):
             StorageFullError: no space; nothing was committed.
         """
         staged = list(files)
-        self._check_staged(operation, staged)
+        rewritten = dict(rewrites or {})
+        written = [*staged, *(file for file in rewritten.values() if file is not None)]
+        self._check_staged(operation, written)
         try:
-            self._link(staged)
+            self._link(written)
             with self.catalog.transaction(context) as transaction:
                 done = self._commit(
                     transaction,
                     operation,
                     staged,
+                    rewrites=rewritten,
                     tags=tuple(tags),
                     created_on=created_on,
                     replaced=replace_extents,
@@ -228,12 +234,12 @@ class Ingestion(TableChanges):
                     event=event,
                 )
         except BaseException:
-            self._unlink_uncommitted(staged)
+            self._unlink_uncommitted(written)
             raise
         fs.reached("commit.done")
         self._remove_staging(operation.id)
         if done.replayed:
-            self._unlink_uncommitted(staged)
+            self._unlink_uncommitted(written)
         return done
 
     def _check_staged(self, operation: IngestOperation, staged: Sequence[StagedFile]) -> None:
@@ -261,6 +267,7 @@ class Ingestion(TableChanges):
         operation: IngestOperation,
         staged: Sequence[StagedFile],
         *,
+        rewrites: Mapping[str, StagedFile | None],
         tags: tuple[str, ...],
         created_on: dt.datetime | None,
         replaced: str | Callable[[Extent], bool] | None,
@@ -280,6 +287,8 @@ class Ingestion(TableChanges):
             return skipped
         table, ids = self._settle_table(transaction, operation, table)
         removed = self._replace(transaction, table, replaced)
+        if rewrites:
+            removed = (*removed, *self._rewrite(transaction, table, ids, rewrites))
         extents = tuple(
             self._new_extent(transaction, file, ids, tags, created_on)
             for file in staged
@@ -303,6 +312,36 @@ class Ingestion(TableChanges):
         done = CommitResult(transaction.sequence, extents, removed)
         self._close_operation(transaction, operation.id, "committed", done)
         return done
+
+    def _rewrite(
+        self,
+        transaction: Transaction,
+        table: TableSnapshot,
+        ids: Mapping[int, int],
+        rewrites: Mapping[str, StagedFile | None],
+    ) -> tuple[str, ...]:
+        """Put files with the remaining rows of extents in their places."""
+        live = {extent.id: extent for extent in table.extents}
+        gone = next((extent_id for extent_id in rewrites if extent_id not in live), None)
+        if gone is not None:
+            raise IngestConflictError(
+                f"Extent '{gone}' of table '{table.name}' was dropped, moved or merged while its rows were "
+                "being replaced; nothing has changed.",
+                remedy="Run the command again.",
+            )
+        self._remove_extents(transaction, table.id, rewrites)
+        for extent_id, file in rewrites.items():
+            if file is not None and self._present(file):
+                source = live[extent_id]
+                rewritten = replace(
+                    self._new_extent(transaction, file, ids, source.tags, None),
+                    created_on=source.created_on,
+                    min_created_on=source.min_created_on,
+                    sequence=source.sequence,
+                    min_sequence=source.min_sequence,
+                )
+                self._insert_extent(transaction, table.id, rewritten)
+        return tuple(rewrites)
 
     def _operation_result(
         self, transaction: Transaction, operation: IngestOperation, live: Snapshot
