@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from spark_kusto.storage.checking import corrupt_extent as corrupt_extent
     from spark_kusto.storage.checking import open_extent as open_extent
     from spark_kusto.storage.database import Database as Database
+    from spark_kusto.storage.merging import MergePolicy as MergePolicy
+    from spark_kusto.storage.merging import plan_merges as plan_merges
     from spark_kusto.storage.root import DEFAULT_DATABASE as DEFAULT_DATABASE
     from spark_kusto.storage.root import DatabaseDetails as DatabaseDetails
     from spark_kusto.storage.root import Root as Root
@@ -57,10 +59,12 @@ _HOME = {
     "DEFAULT_DATABASE": "root",
     "Database": "database",
     "DatabaseDetails": "root",
+    "MergePolicy": "merging",
     "Root": "root",
     "adopt": "adoption",
     "corrupt_extent": "checking",
     "open_extent": "checking",
+    "plan_merges": "merging",
     "renew_lease": "staging",
     "scan_sql": "scanning",
     "stage_batches": "staging",
@@ -83,6 +87,7 @@ __all__ = [
     "Finding",
     "IngestOperation",
     "JournalEntry",
+    "MergePolicy",
     "MovedExtent",
     "Predicate",
     "Root",
@@ -95,6 +100,7 @@ __all__ = [
     "adopt",
     "corrupt_extent",
     "open_extent",
+    "plan_merges",
     "prune",
     "renew_lease",
     "scan_sql",

@@ -81,7 +81,7 @@ def _columns_of(operation: IngestOperation, schema: pa.Schema) -> dict[int, Stor
     by_name = {column.name: column for column in operation.columns}
     found: dict[int, StoredColumn] = {}
     for position, field in enumerate(schema):
-        field_id = _field_id(field)
+        field_id = field_id_of(field)
         column = by_name.get(field.name) if field_id is None else by_id.get(field_id)
         if column is None or column in found.values():
             problem = "twice" if column is not None else "that the table lacks"
@@ -103,7 +103,8 @@ def _source_type(field: pa.Field, column: StoredColumn) -> KustoType:
     return kusto_type_of(field)
 
 
-def _field_id(field: pa.Field) -> int | None:
+def field_id_of(field: pa.Field) -> int | None:
+    """The Parquet field id of a field that was read from a file; None if it has none."""
     text = (field.metadata or {}).get(FIELD_ID_KEY)
     return None if text is None else int(text)
 
@@ -112,7 +113,7 @@ def _keeps_rules(file: pq.ParquetFile, columns: Mapping[int, StoredColumn]) -> b
     schema = file.schema_arrow
     for position, column in columns.items():
         field = schema.field(position)
-        if _field_id(field) is None or not _reads_as(field.type, column.type):
+        if field_id_of(field) is None or not _reads_as(field.type, column.type):
             return False
         chunks = [
             file.metadata.row_group(group).column(position).statistics
@@ -212,7 +213,7 @@ def _take(
         size=size,
         original_size=sum(group.total_byte_size for group in groups),
         fields={
-            column.id: _field_id(file.schema_arrow.field(position)) or column.id
+            column.id: field_id_of(file.schema_arrow.field(position)) or column.id
             for position, column in columns.items()
         },
         row_groups=tuple(group.num_rows for group in groups),

@@ -75,6 +75,8 @@ class Checking(Sweeping):
     def _check_extent(self, table: TableSnapshot, extent: Extent, *, read: bool) -> str | None:
         import pyarrow as pa
 
+        from spark_kusto.storage.adoption import field_id_of
+
         try:
             size = os.stat(extent.path).st_size
         except OSError as error:
@@ -84,7 +86,7 @@ class Checking(Sweeping):
         try:
             with open_extent(extent.path, extent.id) as file:
                 rows = file.metadata.num_rows
-                present = {_field_id(field) for field in file.schema_arrow}
+                present = {field_id_of(field) for field in file.schema_arrow}
                 if read:
                     rows = sum(batch.num_rows for batch in file.iter_batches(batch_size=65_536))
         except (CorruptExtentError, OSError, pa.ArrowException) as error:
@@ -95,8 +97,3 @@ class Checking(Sweeping):
             if column.id in extent.fields and extent.fields[column.id] not in present:
                 return f"'{extent.path}' lacks column '{column.name}'"
         return None
-
-
-def _field_id(field: pa.Field) -> int:  # type: ignore[name-defined]  # noqa: F821
-    metadata = field.metadata or {}
-    return int(metadata.get(b"PARQUET:field_id", b"-1"))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from spark_kusto.storage.checking import Checking
 from spark_kusto.storage.merging import Merging
 
 
-class Database(Merging, Checking):
+class Database(Merging):
     """A database. Several processes may hold one at once; threads may share one.
 
     What it offers is grouped by room: snapshots, journal and stored entities

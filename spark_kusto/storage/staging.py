@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from spark_kusto.errors import IngestConflictError
 from spark_kusto.storage import files as fs
 from spark_kusto.storage.ingestion import LEASE_FILE
-from spark_kusto.storage.model import IngestOperation, StagedFile, StoredColumn
+from spark_kusto.storage.model import SEQUENCE_FIELD_ID, IngestOperation, StagedFile, StoredColumn
 from spark_kusto.storage.statistics import UNBOUNDED, Observed, encode_statistics, footer_statistics
 from spark_kusto.types import Column, KustoType
 from spark_kusto.types.storing import BatchStorer, OnError
@@ -213,9 +213,10 @@ class _OpenFile:
             row_count=metadata.num_rows,
             size=size,
             original_size=self._original,
-            fields={column.id: column.id for column in self._columns},
+            fields={column.id: column.id for column in self._columns if column.id < SEQUENCE_FIELD_ID},
             row_groups=tuple(metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)),
             encoded_statistics=encode_statistics({c.id: c.type for c in self._columns}, statistics),
+            has_row_sequences=any(column.id == SEQUENCE_FIELD_ID for column in self._columns),
         )
 
     def discard(self) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from spark_kusto.storage import CommitResult, Database, Snapshot, StagedFile, stage_batches
@@ -35,6 +34,8 @@ def read(
     source: Database | Snapshot, table: str, *names: str, hidden: Sequence[Hidden] = (), where: str = "true"
 ) -> list[Any]:
     """Rows of a table (all columns, or those named), sorted; one-column rows as bare values."""
+    import duckdb
+
     snapshot = source if isinstance(source, Snapshot) else source.snapshot()
     found = snapshot.table(table)
     stored = [found.column(name) for name in names] if names else list(found.columns)
