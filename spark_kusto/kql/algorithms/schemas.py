@@ -44,11 +44,11 @@ class _Shape:
         return forms[0] if len(forms) == 1 else forms
 
 
-def build_schema(values: Iterable[object]) -> object:
+def build_schema(values: Iterable[object] | None) -> object:
     """The least schema that admits all values: type names, bags of schemas, lists of alternatives."""
     shape = _Shape()
     seen = False
-    for value in values:
+    for value in values or ():
         if value is not None:
             seen = True
             shape.add(value)

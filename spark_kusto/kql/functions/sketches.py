@@ -89,8 +89,8 @@ def _hll(lists: Any, accuracy: Any) -> pa.Array:
     return pa.array(answers, pa.string())
 
 
-def _merge_hll(values: list[Any]) -> list[Any] | None:
-    known = (hll.from_json(value) for value in values)
+def _merge_hll(values: list[Any] | None) -> list[Any] | None:
+    known = (hll.from_json(value) for value in values or ())
     return hll.to_json(hll.merge(sketch for sketch in known if sketch is not None))
 
 
@@ -190,8 +190,8 @@ def _weighted_tdigest(lists: Any, weights: Any, kinds: Any) -> pa.Array:
     return pa.array(answers, pa.string())
 
 
-def _merge_tdigest(values: list[Any]) -> list[Any] | None:
-    known = (tdigest.from_json(value) for value in values)
+def _merge_tdigest(values: list[Any] | None) -> list[Any] | None:
+    known = (tdigest.from_json(value) for value in values or ())
     return tdigest.to_json(tdigest.merge(digest for digest in known if digest is not None))
 
 
