@@ -178,7 +178,8 @@ def _ask(cluster: Cluster, database: str, text: str, parameters: dict[str, str])
         if parameters:
             raise OptionError("Management commands take no parameters.", remedy="Leave --parameter out.")
         return cluster.execute(database, text)
-    return cluster.query(database, text, parameters=parameters or None)
+    # A person at a terminal means all of the answer, and it is written as it comes.
+    return cluster.query(database, text, parameters=parameters or None, properties={"notruncation": True})
 
 
 def _text(given: str) -> str:
@@ -287,5 +288,5 @@ def _cleanup_root(options: argparse.Namespace) -> int:
         removed = root.sweep()
     finally:
         root.close()
-    print(f"{plural(removed, 'file or folder', 'files and folders')} removed from {root.path}")
+    print(f"{plural(removed, 'file or folder', 'files or folders')} removed from {root.path}")
     return 0

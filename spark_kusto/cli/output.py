@@ -11,9 +11,8 @@ import shutil
 import sys
 import time
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from itertools import islice
 from typing import IO, TYPE_CHECKING, Any
 
 from spark_kusto.errors import OptionError
@@ -21,6 +20,8 @@ from spark_kusto.types import KustoType
 from spark_kusto.types.text import text_of
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from spark_kusto.client import Result
 
 NUMBERS = frozenset({KustoType.INT, KustoType.LONG, KustoType.REAL, KustoType.DECIMAL, KustoType.TIMESPAN})
@@ -73,9 +74,9 @@ def _unwritable(output: str, error: OSError) -> OptionError:
     return OptionError(f"'{output}' could not be written: {error.strerror or error}.")
 
 
-def _rows(result: Result) -> Iterator[tuple[Any, ...]]:
+def _rows(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[Any, ...]]:
     """Python values, a record batch at a time; dynamic stays JSON text."""
-    for batch in result.to_reader():
+    for batch in batches:
         columns = [column.to_pylist() for column in batch.columns]
         yield from zip(*columns, strict=True)
 
@@ -83,7 +84,7 @@ def _rows(result: Result) -> Iterator[tuple[Any, ...]]:
 def _write_csv(result: Result, file: IO[str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(column.name for column in result.columns)
-    for row in _rows(result):
+    for row in _rows(result.to_reader()):
         writer.writerow(map(text_of, row))
 
 
@@ -93,7 +94,7 @@ def _write_json(result: Result, file: IO[str]) -> None:
     types = [column.type for column in result.columns]
     file.write("[")
     separator = "\n  "
-    for row in _rows(result):
+    for row in _rows(result.to_reader()):
         values = map(_json_value, row, types)
         file.write(separator + json.dumps(dict(zip(names, values, strict=True)), ensure_ascii=False))
         separator = ",\n  "
@@ -130,9 +131,7 @@ def _write_parquet(result: Result, output: str | None) -> None:
 
 
 def _write_table(result: Result, file: IO[str], rows: int, started: float) -> None:
-    found = _rows(result)
-    shown = list(islice(found, rows)) if rows > 0 else list(found)
-    more = sum(1 for _ in found)
+    shown, count = _first(result, rows)
     terminal = file.isatty()
     width = shutil.get_terminal_size((120, 24)).columns if terminal else None
     for line in table_lines(
@@ -144,10 +143,21 @@ def _write_table(result: Result, file: IO[str], rows: int, started: float) -> No
         ascii_only=not _speaks_unicode(file),
     ):
         file.write(line + "\n")
-    count = plural(len(shown) + more, "row")
-    if more:
-        count += f", the first {len(shown):,} shown (--rows 0 shows all)"
-    file.write(f"{count}, {time.perf_counter() - started:.2f} s\n")
+    told = plural(count, "row")
+    if count > len(shown):
+        told += f", the first {len(shown):,} shown (--rows 0 shows all)"
+    file.write(f"{told}, {time.perf_counter() - started:.2f} s\n")
+
+
+def _first(result: Result, rows: int) -> tuple[list[tuple[Any, ...]], int]:
+    """The first rows (0 for all) as Python values, and how many there are; the others are only counted."""
+    shown: list[tuple[Any, ...]] = []
+    count = 0
+    for batch in result.to_reader():
+        count += batch.num_rows
+        wanted = batch if rows <= 0 else batch.slice(0, rows - len(shown))
+        shown.extend(_rows([wanted]))
+    return shown, count
 
 
 def table_lines(
