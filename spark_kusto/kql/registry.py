@@ -406,7 +406,8 @@ class PluginArgument:
             datetime, dynamic as parsed JSON).
         column: for columns: its name in the input table.
         is_plain: for columns: False if it is a computed expression.
-        table: for tables: position in the list of tables that ``run`` gets (from 1; 0 is the input).
+        table: for tables: position in the list of tables that ``run`` gets (from 1; 0 is the input);
+            for columns: the table that has the column.
         columns: for tables: its columns.
         name: for ``name=value`` arguments.
     """

@@ -121,6 +121,12 @@ def _argument(
         tables.append(table)
         columns = tuple(NamedColumn(n, c.type) for n, c in table.columns)
         return PluginArgument("table", table=len(tables), columns=columns, name=name)
+    if isinstance(item, syntax.Name) and relation.column(item.name) is None:
+        # A key of a lookup table that was given before.
+        for place, table in enumerate(tables, 1):
+            key = table.column(item.name)
+            if key is not None:
+                return PluginArgument("column", key.type, column=item.name, table=place, name=name)
     bound = binder.expression(item, context)
     if isinstance(item, syntax.Name) and isinstance(bound, Column):
         return PluginArgument("column", bound.type, column=item.name, name=name)
