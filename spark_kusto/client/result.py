@@ -112,7 +112,8 @@ class Result:
             return pyarrow.RecordBatchReader.from_batches(schema, stream())
 
     def __len__(self) -> int:
-        return self.to_arrow().num_rows
+        count: int = self.to_arrow().num_rows
+        return count
 
     def __iter__(self) -> Iterator[tuple[Any, ...]]:
         for batch in self.to_reader():

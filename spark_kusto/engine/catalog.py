@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from spark_kusto.engine.scans import ROW_NUMBER
 from spark_kusto.errors import EntityNotFoundError
 from spark_kusto.kql.catalog import StoredFunction, TableSchema
 from spark_kusto.storage.model import Entity, Snapshot, TableSnapshot
+from spark_kusto.types import Column, KustoType
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from spark_kusto.storage import Database
-    from spark_kusto.types import Column
 
 FUNCTION = "function"
 """Kind of the entities that are stored functions."""
@@ -42,7 +43,12 @@ class PinnedCatalog:
         self._row_filter = row_filter
         self._snapshots: dict[str, tuple[Database, Snapshot]] = {}
         self._functions: dict[str, dict[str, StoredFunction]] = {}
+        self._numbered: set[str] = set()
         self._defined: dict[str, tuple[tuple[Column, ...], pa.Table]] = {}
+
+    def number_rows_of(self, table: str) -> None:
+        """Give a table one more column, the row's number in its file."""
+        self._numbered.add(table)
 
     def define(self, name: str, columns: Sequence[Column], table: pa.Table) -> None:
         """Let a result in storage form be read as a table of any database."""
@@ -77,11 +83,15 @@ class PinnedCatalog:
         table = known[1].tables.get(name) if known else None
         if known is None or table is None:
             return None
+        columns = tuple(column.column for column in table.columns)
+        if name in self._numbered:
+            # Whoever may delete rows sees them all.
+            return TableSchema(known[1].database, name, (*columns, Column(ROW_NUMBER, KustoType.LONG)))
         query = self._row_filter(known[0], table) if self._row_filter is not None else None
         return TableSchema(
             database=known[1].database,
             name=table.name,
-            columns=tuple(column.column for column in table.columns),
+            columns=columns,
             query=query,
             kind="table" if table.kind == "table" else table.kind.replace("-", "_"),
         )

@@ -115,10 +115,10 @@ class Commanding:
 
     def results(self, row: Command, request: Request) -> Sequence[ResultTable]:
         """The results of a command alone, without what follows it."""
-        answer = row.run(request)
+        answer: Any = row.run(request)
         if row.schema is None:
             return list(answer)
-        table = rows_to_table(row.schema, answer)  # type: ignore[arg-type]
+        table = rows_to_table(row.schema, answer)
         return [ResultTable.of("Table_0", row.schema, table)]
 
     def _query(

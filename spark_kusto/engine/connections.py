@@ -126,7 +126,9 @@ class Instance:
                 if known is not None:
                     raise AssertionError(f"the SQL name {function.sql_name} stands for two functions")
                 row = registry.udf(function)
-                self._connection.create_function(
+                # DuckDB's stubs know the enumerations for these, not the texts it takes as well.
+                create: Any = self._connection.create_function
+                create(
                     row.name,
                     row.run,
                     row.parameters,

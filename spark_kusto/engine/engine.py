@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from spark_kusto.engine.activity import Activities
 from spark_kusto.engine.commanding import Commanding
 from spark_kusto.engine.connections import SPILL_FOLDER, Instance, Resources, shared_instance
+from spark_kusto.engine.deleting import Deleting
 from spark_kusto.engine.explaining import explain
 from spark_kusto.engine.failures import Failures
 from spark_kusto.engine.ingesting import Ingesting, IngestOutcome
@@ -20,6 +21,7 @@ from spark_kusto.engine.loading import ingest_data
 from spark_kusto.engine.maintenance import Maintenance
 from spark_kusto.engine.operations import Operations
 from spark_kusto.engine.policies import ingestion_time_on
+from spark_kusto.engine.policies import stored as stored_policy
 from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.querying import Querying, TaskPlan
 from spark_kusto.engine.queue import IngestionQueue
@@ -59,6 +61,7 @@ class Engine:
         self.querying = Querying(self)
         self.commanding = Commanding(self)
         self.ingesting = Ingesting(self)
+        self.deleting = Deleting(self)
         self.queue = IngestionQueue(self)
         self.operations = Operations(self)
         self.failures = Failures(self)
@@ -117,7 +120,10 @@ class Engine:
 
     def row_filter(self, database: Database, table: TableSnapshot) -> str | None:
         """The query that row level security puts in a table's place; None for the whole table."""
-        return None
+        policy = stored_policy(database, "row_level_security", table.id)
+        if not isinstance(policy, dict) or not policy.get("IsEnabled"):
+            return None
+        return str(policy["Query"])
 
     def keeps_ingestion_time(self, database: Database, table: TableSnapshot) -> bool:
         """Whether ``ingestion_time()`` gives something for the table's rows."""

@@ -59,9 +59,9 @@ def load_external(source: ExternalSource) -> pa.Table:
         return schema.empty_table()
     whole = pyarrow.concat_tables(tables)
     arrays = []
-    for index, column in enumerate(source.columns):
+    for index, declared in enumerate(source.columns):
         values = whole.column(index)
-        if column.type is KustoType.GUID:
+        if declared.type is KustoType.GUID:
             from spark_kusto.types.text import to_text
 
             values = pyarrow.chunked_array([to_text(chunk, KustoType.GUID) for chunk in values.chunks])

@@ -302,9 +302,9 @@ class Ingesting:
             writer_id=writer_id,
             batch_id=batch_id,
             ingest_if_not_exists=properties.ingest_if_not_exists,
+            rewrites=rewrites,
             event=event,
             context=context,
-            **({"rewrites": rewrites} if rewrites else {}),
         )
         self._engine.after_commit(database)
         return outcome(operation, done, ingest.started, errors)

@@ -155,6 +155,10 @@ class Operations:
 
     # -- storage
 
+    def record(self, operation: Operation) -> None:
+        """Remember an operation that has run already."""
+        self._put(operation)
+
     def _put(self, operation: Operation) -> None:
         value = asdict(operation)
         value["started"] = operation.started.isoformat()

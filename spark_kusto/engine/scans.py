@@ -16,6 +16,9 @@ from spark_kusto.storage.model import INGESTED_FIELD_ID, SEQUENCE_FIELD_ID, Exte
 from spark_kusto.storage.sequence import moment_of
 from spark_kusto.types import KustoType
 
+ROW_NUMBER = "$row_number"
+"""Virtual column of a scan, long: the row's number in its file, from 0. Deletions use it."""
+
 _ABSENT_FIELD = 2_147_400_000
 """Field ids from here on stand in no file: a column read under one is all default."""
 
@@ -111,7 +114,13 @@ def relation(
     branches = []
     groups: dict[tuple[object, ...], list[ScanFile]] = {}
     for file in files:
-        key = (file.fields, file.has_row_sequences, file.first_row, file.end_row, file.path in partial)
+        key: tuple[object, ...] = (
+            file.fields,
+            file.has_row_sequences,
+            file.first_row,
+            file.end_row,
+            file.path in partial,
+        )
         if file.end_row is not None:
             key = (*key, file.path)
         groups.setdefault(key, []).append(file)
@@ -130,13 +139,14 @@ def _branch(
     columns: Sequence[ScanColumn], files: Sequence[ScanFile], ingestion_time: bool, after: int | None
 ) -> str:
     first = files[0]
-    stored = [column for column in columns if column.name not in _VIRTUAL]
+    stored = [column for column in columns if not is_virtual(column.name)]
     entries = [
         _schema_entry(field, column.sql_name, column.type)
         for field, column in zip(first.fields, stored, strict=True)
     ]
     items = []
     by_file = False
+    numbered = first.end_row is not None
     for column in columns:
         if column.name == CURSOR and first.has_row_sequences:
             entries.append(_schema_entry(SEQUENCE_FIELD_ID, column.sql_name, KustoType.LONG))
@@ -146,6 +156,9 @@ def _branch(
         elif column.name == INGESTION_TIME and first.has_row_sequences:
             entries.append(_schema_entry(INGESTED_FIELD_ID, column.sql_name, KustoType.DATETIME))
             items.append(column.sql_name)
+        elif column.name == ROW_NUMBER:
+            numbered = True
+            items.append(f"file_row_number::BIGINT AS {column.sql_name}")
         elif column.name in _VIRTUAL:
             by_file = by_file or len(files) > 1
             items.append(f"{_per_file(column.name, files)} AS {column.sql_name}")
@@ -164,8 +177,9 @@ def _branch(
     options = [f"schema = MAP{{{', '.join(entries)}}}"]
     if by_file:
         options.append("filename = true")
-    if first.end_row is not None:
+    if numbered:
         options.append("file_row_number = true")
+    if first.end_row is not None:
         conditions.append(f"file_row_number >= {first.first_row} AND file_row_number < {first.end_row}")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     return f"SELECT {', '.join(items) or '1 AS c0'} FROM read_parquet([{paths}], {', '.join(options)}){where}"
@@ -190,14 +204,21 @@ def _timestamp(file: ScanFile) -> str:
     return f"TIMESTAMP '{moment.isoformat(sep=' ', timespec='microseconds')}'"
 
 
-_VIRTUAL = {
-    INGESTION_TIME: _timestamp,
-    CURSOR: lambda file: f"{file.sequence}::BIGINT",
-    EXTENT_ID: lambda file: f"{quote(file.extent_id)}::UUID",
-    EXTENT_TAGS: lambda file: f"{quote(json.dumps(list(file.tags), ensure_ascii=False))}::VARCHAR",
-}
+def _cursor(file: ScanFile) -> str:
+    return f"{file.sequence}::BIGINT"
+
+
+def _extent_id(file: ScanFile) -> str:
+    return f"{quote(file.extent_id)}::UUID"
+
+
+def _tags(file: ScanFile) -> str:
+    return f"{quote(json.dumps(list(file.tags), ensure_ascii=False))}::VARCHAR"
+
+
+_VIRTUAL = {INGESTION_TIME: _timestamp, CURSOR: _cursor, EXTENT_ID: _extent_id, EXTENT_TAGS: _tags}
 
 
 def is_virtual(name: str) -> bool:
     """Whether a scan's column comes from the extent rather than from the table."""
-    return name in _VIRTUAL
+    return name in _VIRTUAL or name == ROW_NUMBER

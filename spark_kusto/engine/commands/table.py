@@ -125,6 +125,7 @@ _FAMILIES = (
     "principals",
     "monitoring",
     "scripts",
+    "deletion",
     "absent",
 )
 

@@ -53,7 +53,8 @@ def json_schema(table: TableSnapshot) -> str:
     )
 
 
-def _row(database: Database, table: TableSnapshot) -> Row:
+def table_row(database: Database, table: TableSnapshot) -> Row:
+    """A row of ``.show tables``."""
     return (table.name, database.name, table.folder, table.docstring)
 
 
@@ -80,7 +81,7 @@ def shown_tables(request: Request) -> list[TableSnapshot]:
 @command("show tables", schema=schemas.TABLE_ROW)
 def show_tables(request: Request) -> Iterator[Row]:
     for table in shown_tables(request):
-        yield _row(request.named_database, table)
+        yield table_row(request.named_database, table)
 
 
 @command("show tables details", schema=schemas.TABLE_DETAILS)
@@ -239,13 +240,13 @@ def create_tables(request: Request) -> Iterator[Row]:
             context=request.context,
             **_details(request),
         )
-        yield _row(database, table)
+        yield table_row(database, table)
 
 
 @command("create-merge tables", schema=schemas.TABLE_ROW, permission="user", writes=True)
 def create_merge_tables(request: Request) -> Iterator[Row]:
     for name, columns in request["tables"]:
-        yield _row(request.named_database, merged(request, name, declared(columns)))
+        yield table_row(request.named_database, merged(request, name, declared(columns)))
 
 
 @command("create table based-on", schema=schemas.TABLE_SCHEMA, permission="user", writes=True)
@@ -342,7 +343,7 @@ def alter_table_column_docstrings(request: Request) -> Iterator[Row]:
 def rename_table(request: Request) -> Iterator[Row]:
     database = request.named_database
     for table in database.rename_tables({request["table"]: request["new_name"]}, context=request.context):
-        yield _row(database, table)
+        yield table_row(database, table)
 
 
 @command("rename tables", schema=schemas.TABLE_ROW, permission="admin", writes=True)
@@ -358,7 +359,7 @@ def rename_tables(request: Request) -> Iterator[Row]:
         names[old[-1]] = new
     if names:
         for table in database.rename_tables(names, context=request.context):
-            yield _row(database, table)
+            yield table_row(database, table)
 
 
 # -- drop ---------------------------------------------------------------------------------------------
