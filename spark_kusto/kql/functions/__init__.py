@@ -15,6 +15,8 @@ FAMILIES: tuple[str, ...] = (
     "selections",
     "windows",
     "parsing",
+    "graphs",
+    "components",
     "plugins_shaping",
     "encodings",
     "formats",
@@ -26,6 +28,8 @@ FAMILIES: tuple[str, ...] = (
     "sketches",
     "plugins_analytics",
     "geo",
+    "plugins_lookup",
+    "plugins_rows",
 )
 """Modules of this package that hold rows."""
 
