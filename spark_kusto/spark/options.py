@@ -92,8 +92,11 @@ class Connection:
         """The cluster; close it, or use it as a context manager."""
         from spark_kusto.client import connect
 
-        cluster: Cluster = connect(self.cluster, **self.settings)
-        return cluster
+        if not self.cluster.startswith(("http:", "https:")):
+            return connect(self.cluster)
+        from spark_kusto.client.auth import credential_from_options
+
+        return connect(self.cluster, credential_from_options(self.settings))
 
 
 @dataclass(frozen=True)

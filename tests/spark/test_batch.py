@@ -80,7 +80,10 @@ def test_every_type_comes_back_as_the_mapping_says(
 ) -> None:
     df = spark.createDataFrame(_rows(), EVERY_TYPE)
     write(df, "T")
-    got = {row["number"]: row for row in read("T").collect()}
+    # As text: Python's own fromtimestamp() stumbles over year 1.
+    df = read("T")
+    df = df.withColumns({name: df[name].cast("string") for name in ("day", "moment", "wall")})
+    got = {row["number"]: row for row in df.collect()}
     assert read("T").schema.simpleString() == (
         "struct<flag:boolean,small:int,short:int,number:int,big:bigint,single:double,real:double,"
         "money:decimal(38,18),text:string,raw:string,day:timestamp,moment:timestamp,wall:timestamp,"
@@ -90,9 +93,9 @@ def test_every_type_comes_back_as_the_mapping_says(
     assert first["text"] == "ünïcode 'q' \\ \n\t"
     assert first["raw"] == "AP8="
     assert first["money"] == Decimal("1234567890123456.789100000000000000")
-    assert first["moment"] == dt.datetime(
-        2024, 3, 31, 1, 2, 3, 456789, tzinfo=dt.timezone.utc
-    ).astimezone().replace(tzinfo=None)
+    assert (first["day"], first["wall"]) == ("2024-02-29 00:00:00", "0001-01-01 00:00:00")
+    assert first["moment"] == "2024-03-31 01:02:03.456789"
+    assert last["wall"] == "9999-12-31 23:59:59.999999"
     assert first["span"] == "-2.23:59:59.9999950"
     assert first["items"] == "[1,null,3]"
     assert first["pair"] == '{"a":7,"b":"x"}'
@@ -182,7 +185,7 @@ BAD = [
     ("Tabel", {}, ["Tabel", "Table1"]),
     ("Table1 | where idd > 3", {}, ["idd", "id"]),
     ("Table1 | where", {}, ["line:position=1"]),
-    ("Table1", {"kustoQuerry": "x"}, ["kustoQuerry", "kustoQuery"]),
+    ("Table1", {"kustoQuerry": "x"}, ["kustoquerry", "kustoQuery"]),
     ("Table1", {"kustoDatabase": ""}, ["kustoDatabase"]),
     ("Table1", {"kustoDatabase": "Nowhere"}, ["Nowhere"]),
     ("Table1 | project a=id, A=id", {}, ["'a'", "'A'", "project-rename"]),
@@ -214,10 +217,14 @@ def test_bad_writes_say_what_to_do(spark: SparkSession, root: str, cluster: Clus
     ]
     for statement, options, words in cases:
         given: dict[str, object] = {"table": "T", **options}
-        with pytest.raises(Exception) as caught:
+        try:
             write(spark.sql(statement), **given)
+        except Exception as error:  # noqa: BLE001 - Spark wraps ours in many of its own
+            message = str(error)
+        else:
+            raise AssertionError(f"{statement} was written")
         for word in words:
-            assert word in str(caught.value), (statement, str(caught.value))
+            assert word in message, (statement, message)
     with pytest.raises(Exception, match="no columns"):
         write(spark.range(3).select(), "T")
     assert cluster.query(DATABASE, "T | count").rows == [(3,)]
