@@ -145,7 +145,9 @@ def references(expressions: Iterable[Expr]) -> set[str]:
     while stack:
         expression = stack.pop()
         if type(expression) is Column:
-            found.add(expression.id)
+            # A dotted name is a field of a lambda's parameter, not a column of a relation.
+            if "." not in expression.id:
+                found.add(expression.id)
         elif type(expression) is not Literal:
             stack.extend(children(expression))
     return found

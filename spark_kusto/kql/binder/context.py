@@ -168,6 +168,7 @@ class Context:
         search: columns that ``*`` stands for in string predicates; None if it may not be used.
         steps: columns of ``scan`` steps by step name.
         windows: whether window functions are allowed here.
+        paths: variable-length edges of a graph pattern by name.
     """
 
     environment: Environment
@@ -180,4 +181,5 @@ class Context:
     search: bool = False
     steps: Mapping[str, Mapping[str, Column]] | None = None
     windows: bool = False
+    paths: Mapping[str, Any] | None = None
     naming: dict[str, Any] = field(default_factory=dict)

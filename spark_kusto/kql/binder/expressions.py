@@ -89,6 +89,14 @@ def _name(binder: Binder, node: syntax.Name, context: Context) -> Expr:
         return column
     if context.outer is not None and name in context.outer:
         return context.outer[name]
+    if context.steps is not None and name in context.steps:
+        from spark_kusto.kql.functions.conditionals import bag_of
+
+        return bag_of([(n, c) for n, c in context.steps[name].items() if not n.startswith("$")])
+    if context.paths is not None and name in context.paths:
+        from spark_kusto.kql.functions.graphs import path_as_array
+
+        return path_as_array(context.paths[name])
     value = context.environment.get(name)
     if isinstance(value, ScalarValue):
         return value.expression

@@ -247,7 +247,7 @@ def _is_of(expression: Expr, ids: set[str]) -> bool:
 
 def _matching(binder: Binder, left: Expr, right: Expr, node: syntax.Node) -> tuple[Expr, Expr]:
     sides = comparable(left, right)
-    if sides is None or KustoType.DYNAMIC in (left.type, right.type) and left.type is right.type:
+    if sides is None or (KustoType.DYNAMIC in (left.type, right.type) and left.type is right.type):
         raise binder.error(
             f"join: keys of types {left.type} and {right.type} cannot be compared.",
             node,

@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable
-
 from typing import Any
 
 from spark_kusto.kql.binder.conversion import apply, convert

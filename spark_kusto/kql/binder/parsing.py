@@ -29,7 +29,6 @@ from spark_kusto.kql.registry import (
     overload,
     parameter,
 )
-from spark_kusto.kql.sql.literals import string
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:

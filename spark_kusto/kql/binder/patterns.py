@@ -26,7 +26,7 @@ def bind_pattern(
     values = tuple(binder.constant(argument, context, "A pattern's argument") for argument in call.arguments)
     path = member.name if isinstance(member, syntax.Name) else None
     for arguments, wanted_path, statements, body in pattern.matches:
-        if arguments == values and (wanted_path == path or path is None and wanted_path is None):
+        if arguments == values and (wanted_path == path or (path is None and wanted_path is None)):
             inner = Environment(pattern.environment)
             for statement in statements:
                 bind_statement(binder, statement, inner)

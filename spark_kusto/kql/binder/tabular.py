@@ -34,6 +34,8 @@ _MODULES = (
     "nesting",
     "searching",
     "branching",
+    "graphs",
+    "scanning",
 )
 
 

@@ -17,6 +17,7 @@ FAMILIES: tuple[str, ...] = (
     "parsing",
     "graphs",
     "components",
+    "scanning",
     "plugins_shaping",
     "encodings",
     "formats",
