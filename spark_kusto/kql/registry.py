@@ -302,6 +302,14 @@ class Row:
     difference: str = field(default="", kw_only=True)
 
 
+def _signature(name: str, overloads: Sequence[Overload]) -> str:
+    shapes = []
+    for shape in overloads:
+        returns = shape.returns.value if isinstance(shape.returns, KustoType) else "scalar"
+        shapes.append(f"{name}({', '.join(map(str, shape.parameters))}): {returns}")
+    return " or ".join(shapes)
+
+
 @dataclass(frozen=True)
 class ScalarRow(Row):
     """A scalar function written in SQL.
@@ -321,11 +329,7 @@ class ScalarRow(Row):
 
     def signature(self) -> str:
         """How to call it, for error messages."""
-        shapes = []
-        for shape in self.overloads:
-            returns = shape.returns.value if isinstance(shape.returns, KustoType) else "scalar"
-            shapes.append(f"{self.name}({', '.join(map(str, shape.parameters))}): {returns}")
-        return " or ".join(shapes)
+        return _signature(self.name, self.overloads)
 
 
 @dataclass(frozen=True)
@@ -368,7 +372,9 @@ class AggregateRow(Row):
     element: Callable[[Sequence[Argument]], KustoType | None] | None = None
     by_order: bool = False
 
-    signature = ScalarRow.signature
+    def signature(self) -> str:
+        """How to call it, for error messages."""
+        return _signature(self.name, self.overloads)
 
 
 @dataclass(frozen=True)
@@ -668,7 +674,8 @@ def aggregate(
 ) -> None:
     """Register an aggregate function; arguments as for :func:`scalar`.
 
-    ``column`` defaults to ``"<name>_{0}"``; ``by_order`` says that it uses ``{order}``. Python-built aggregates write
+    ``column`` defaults to ``"<name>_{0}"``; ``by_order`` says that it uses ``{order}``.
+    Python-built aggregates write
     ``lambda call: call.udf("$mine", f"list({call.sql[0]}{call.order})")`` over an internal row
     with ``lists=1``.
     """

@@ -56,6 +56,8 @@ def _macro_expand(binder: Binder, node: syntax.MacroExpand, environment: Environ
     from spark_kusto.kql.binder.statements import bind_statement
 
     group = node.entity_group
+    if node.alias is None:
+        raise binder.error("macro-expand needs a name after 'as'.", node)
     if isinstance(group, syntax.Name):
         value = environment.get(group.name)
         if not isinstance(value, EntityGroupValue):

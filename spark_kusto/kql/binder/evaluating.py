@@ -73,11 +73,9 @@ def call_plugin(
 ) -> Relation:
     """A call of a plugin in Python."""
     context = binder.row_context(relation, environment)
-    arguments: list[PluginArgument] = []
     computed: list[Expr] = []
     tables: list[Relation] = []
-    for item in node.call.arguments:
-        arguments.append(_argument(binder, item, relation, context, computed, tables))
+    arguments = [_argument(binder, item, relation, context, computed, tables) for item in node.call.arguments]
     relation, extra = binder.as_columns(relation, computed)
     visible = list(relation.columns)
     visible.extend((f"$arg{place}", column) for place, column in enumerate(extra))

@@ -279,7 +279,8 @@ class _Matcher:
         source, goal = columns["$source"], columns["$target"]
         if edge.direction == "backward":
             source, goal = goal, source
-        assert self.node is not None and isinstance(current, Column)
+        assert self.node is not None
+        assert isinstance(current, Column)
         starts_of = binder.share(Relation(self.node, ((current.id, current),)), materialize=True)
         # The rows so far are needed twice: as starts, and to join the paths to.
         every = self._share_rows(starts_of)
@@ -364,14 +365,11 @@ class _Matcher:
         if self.cycles == "none":
             terms.extend(_different(self.node_ids))
         for place, one in enumerate(self.edge_ids):
-            for other in self.edge_ids[place + 1 :]:
-                terms.append(_required(comparison("!=", one, other)))
+            terms.extend(_required(comparison("!=", one, o)) for o in self.edge_ids[place + 1 :])
         for path in self.path_ids:
-            for one in self.edge_ids:
-                terms.append(negated(_call(_CONTAINS, path, one)))
+            terms.extend(negated(_call(_CONTAINS, path, one)) for one in self.edge_ids)
         for place, path in enumerate(self.path_ids):
-            for other in self.path_ids[place + 1 :]:
-                terms.append(negated(_call(_OVERLAP, path, other)))
+            terms.extend(negated(_call(_OVERLAP, path, o)) for o in self.path_ids[place + 1 :])
         return terms
 
 
@@ -379,8 +377,7 @@ def _different(ids: Sequence[Expr]) -> list[Expr]:
     terms: list[Expr] = []
     unique = list(dict.fromkeys(ids))
     for place, one in enumerate(unique):
-        for other in unique[place + 1 :]:
-            terms.append(_required(comparison("!=", one, other)))
+        terms.extend(_required(comparison("!=", one, other)) for other in unique[place + 1 :])
     return terms
 
 

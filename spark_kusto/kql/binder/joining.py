@@ -206,7 +206,8 @@ def _same_name(binder: Binder, node: syntax.Name, left: Relation, right: Relatio
                 name=node.name,
                 candidates=relation.names,
             )
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     return _matching(binder, first, second, node)
 
 
@@ -217,7 +218,7 @@ def _pair(
     right: dict[str, Column],
     environment: Environment,
 ) -> tuple[Expr, Expr]:
-    sides = []
+    sides: list[Expr] = []
     for part in (node.left, node.right):
         context = Context(environment, {}, left=left, right=right)
         if isinstance(part, syntax.Name):

@@ -295,6 +295,7 @@ def bind_between(binder: Binder, node: syntax.Between, context: Context) -> Expr
         from spark_kusto.kql.binder.expressions import conjunction
 
         above, below = comparison(">=", operand, low), comparison("<=", operand, high)
-        assert above is not None and below is not None
+        assert above is not None
+        assert below is not None
         result = conjunction([above, below])
     return negated(result) if node.negated else result

@@ -90,9 +90,9 @@ def _top_nested(
     result = relation
     for place, level in enumerate(node.levels):
         last = place == len(node.levels) - 1
-        of = level.of.value if isinstance(level.of, syntax.NamedExpression) else level.of
+        grouping = level.of.value if isinstance(level.of, syntax.NamedExpression) else level.of
         context = Context(environment, dict(current.columns), relation=current)
-        key = binder.expression(of, context)
+        key = binder.expression(grouping, context)
         current, made = binder.as_columns(current, [key])
         shared = binder.share(replace(current, columns=(*current.columns, *carried, ("$key", made[0]))))
         kept = _kept(binder, level, shared_use(binder, shared, carried), environment)
@@ -328,8 +328,7 @@ def _one_by_one(
         )
         parts.append(_of_key(binder, node, binder.use(value), literal, environment))
     if not parts:
-        empty = _of_key(binder, node, binder.use(value), key_null(key.type), environment)
-        return empty
+        return _of_key(binder, node, binder.use(value), key_null(key.type), environment)
     return union(binder, parts)
 
 

@@ -404,10 +404,10 @@ def comparable(left: Expr, right: Expr, sign: str = "==") -> tuple[Expr, Expr] |
         if isinstance(left, Literal) or isinstance(right, Literal):
             # A literal takes the column's type where it fits, so that statistics can prune.
             kind = kinds[1] if isinstance(left, Literal) else kinds[0]
-            other = left if isinstance(left, Literal) else right
-            folded = convert(other, kind)
+            literal = left if isinstance(left, Literal) else right
+            folded = convert(literal, kind)
             if isinstance(folded, Literal) and folded.value is not None:
-                return (folded, right) if other is left else (left, folded)
+                return (folded, right) if literal is left else (left, folded)
         common = _common_number(*kinds)
         return convert(left, common), convert(right, common)
     if DYNAMIC in kinds:

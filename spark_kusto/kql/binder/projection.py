@@ -50,7 +50,8 @@ def bind_item(binder: Binder, node: syntax.Expression, context: Context) -> list
         names, value = node.names, node.value
     outcome = _outcome(binder, value, context)
     if isinstance(outcome, Several):
-        first = inferred_name(value.arguments[0]) if _has_arguments(value) else None
+        arguments = value.arguments if isinstance(value, syntax.Call) else ()
+        first = inferred_name(arguments[0]) if arguments else None
         items = []
         for place, (name, expression) in enumerate(outcome.values):
             if place < len(names):
@@ -68,13 +69,9 @@ def bind_item(binder: Binder, node: syntax.Expression, context: Context) -> list
     if names:
         return [Item(names[0].name, outcome, True, node)]
     if isinstance(value, syntax.Call) and value.name in ("column_ifexists", "columnifexists"):
-        name = _existing_name(binder, value, context)
-        return [Item(name, outcome, False, node)]
+        existing = _existing_name(binder, value, context)
+        return [Item(existing, outcome, False, node)]
     return [Item(inferred_name(value), outcome, isinstance(value, syntax.Name), node)]
-
-
-def _has_arguments(node: syntax.Expression) -> bool:
-    return isinstance(node, syntax.Call) and bool(node.arguments)
 
 
 def _existing_name(binder: Binder, node: syntax.Call, context: Context) -> str | None:

@@ -217,7 +217,7 @@ def _project_reorder(
         order = key.order or ""
         if order:
             by = _granny if order.startswith("granny") else str.lower
-            names.sort(key=by, reverse=order.endswith("desc"))  # type: ignore[arg-type]
+            names.sort(key=by, reverse=order.endswith("desc"))
         first.update(dict.fromkeys(names))
     known = dict(relation.columns)
     rest = [name for name in relation.names if name not in first]

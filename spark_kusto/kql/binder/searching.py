@@ -181,9 +181,7 @@ def _find(binder: Binder, node: syntax.Find, tables: list[Relation], environment
     else:
         shown, pack = _smart(filtered, read), True
     away = _away(node)
-    parts = []
-    for table in filtered:
-        parts.append(_shaped(binder, table, shown, pack, filtered, node))
+    parts = [_shaped(binder, table, shown, pack, filtered, node) for table in filtered]
     result = union(binder, parts, with_source=label)
     if away is None:
         return result

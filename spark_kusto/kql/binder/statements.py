@@ -99,7 +99,7 @@ def _restrict(binder: Binder, statement: syntax.RestrictAccess, environment: Env
         target = entity
         if isinstance(entity, syntax.Member):
             database = database_of(binder, entity.base, environment)
-            target = entity.member  # type: ignore[assignment]
+            target = entity.member
         if isinstance(target, syntax.Name):
             pattern = target.name
         elif isinstance(target, syntax.WildcardName):

@@ -19,7 +19,8 @@ def parsed(parameters: str, body: str) -> tuple[syntax.Function, str]:
 
     text = f"let stored_function = {parameters.strip() or '()'} {_braced(body)};"
     statement = parse(text).statements[0]
-    assert isinstance(statement, syntax.Let) and isinstance(statement.value, syntax.Function)
+    assert isinstance(statement, syntax.Let)
+    assert isinstance(statement.value, syntax.Function)
     return statement.value, text
 
 

@@ -166,8 +166,8 @@ def union(
         column = binder.column(KustoType.STRING)
         columns.insert(0, (with_source, column))
         for relation, expressions in parts:
-            label = Literal(KustoType.STRING, nullable=False, value=relation.name)
-            expressions.insert(0, label)
+            source_name = Literal(KustoType.STRING, nullable=False, value=relation.name)
+            expressions.insert(0, source_name)
     node = UnionNode(
         tuple(column for _, column in columns),
         tuple((relation.node, tuple(expressions)) for relation, expressions in parts),

@@ -93,7 +93,7 @@ def _with_if(
     )
     aggregate(
         if_name or f"{name}if",
-        [*first, parameter(BOOL, "predicate"), *rest],  # type: ignore[list-item]
+        [*first, parameter(BOOL, "predicate"), *rest],  # type: ignore[arg-type]
         returns,  # type: ignore[arg-type]
         emit_if,
         column=if_column,

@@ -383,10 +383,8 @@ def _scan(tables: list[pa.Table], plan: ScanPlan) -> pa.Table:
         outputs.extend((p, s, record, match + offset) for p, s, record, match in scanner.outputs)
         offset += scanner.matches + 1
     outputs.sort(key=lambda entry: entry[:2])
-    made = []
     kinds = {name: table.schema.field(name).type for name in plan.columns}
-    for name in plan.columns:
-        made.append(pa.array([record[name] for _, _, record, _ in outputs], kinds[name]))
+    made = [pa.array([record[name] for _, _, record, _ in outputs], kinds[name]) for name in plan.columns]
     for name, kind, _ in plan.declared:
         arrow = pa.string() if kind is KustoType.GUID else kind.arrow_storage()
         made.append(pa.array([record[name] for _, _, record, _ in outputs], arrow))

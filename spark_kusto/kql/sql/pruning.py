@@ -34,9 +34,10 @@ def _predicates(call: Apply, names: Mapping[str, str]) -> Iterable[ScanPredicate
         operator = call.name
         if isinstance(left, Literal):
             left, right, operator = right, left, _COMPARISONS[operator]
-        if isinstance(left, Column) and isinstance(right, Literal) and left.id in names:
-            if right.value is not None and left.type is right.type:
-                yield ScanPredicate(names[left.id], operator, right.value)
+        if not isinstance(left, Column) or not isinstance(right, Literal):
+            return
+        if left.id in names and right.value is not None and left.type is right.type:
+            yield ScanPredicate(names[left.id], operator, right.value)
         return
     operand = call.arguments[0] if call.arguments else None
     if not isinstance(operand, Column) or operand.id not in names:

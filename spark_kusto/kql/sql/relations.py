@@ -203,7 +203,7 @@ class StageWriter:
                     continue
                 case _:
                     break
-            node = node.input  # type: ignore[attr-defined]
+            node = node.input
         select = self._source(node, needed, filters)
         chain.pop()
         while chain:
@@ -272,19 +272,19 @@ class StageWriter:
                 used = below
                 if not select.is_open or not used.isdisjoint(select.items):
                     select = self._wrapped(select, below)
-                items = {column.id: write(expr) for column, expr in node.groups}
-                groups = list(items.values())
+                made = {column.id: write(expr) for column, expr in node.groups}
+                groups = list(made.values())
                 # A constant or a number as group would be taken for a position.
                 if any(not references((expr,)) for _, expr in node.groups):
                     groups = [str(place + 1) for place in range(len(groups))]
                 for column, call in node.aggregates:
                     if column.id in needed:
-                        items[column.id] = self.expressions.aggregate(call)
+                        made[column.id] = self.expressions.aggregate(call)
                 if groups and groups[0] == "1":
                     # Positions count in the SELECT list, where all groups must then stand first.
-                    inner = Select(select.source, items, select.where, groups)
-                    return Select(f"({inner.render(list(items))}) AS {self._alias()}")
-                select = Select(select.source, items, select.where, groups)
+                    inner = Select(select.source, made, select.where, groups)
+                    return Select(f"({inner.render(list(made))}) AS {self._alias()}")
+                select = Select(select.source, made, select.where, groups)
                 if not node.groups and not any(c.id in needed for c, _ in node.aggregates):
                     # One row stays one row, even if nobody reads its columns.
                     column = Column(KustoType.LONG, id="one_row")
