@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from spark_kusto.engine.connections import quote
 from spark_kusto.kql.compiled import CURSOR, EXTENT_ID, EXTENT_TAGS, INGESTION_TIME, ScanColumn
 from spark_kusto.storage.model import INGESTED_FIELD_ID, SEQUENCE_FIELD_ID, Extent, StoredColumn
+from spark_kusto.storage.scanning import read_parquet, schema_entry
 from spark_kusto.storage.sequence import moment_of
 from spark_kusto.types import KustoType
 
@@ -141,7 +142,7 @@ def _branch(
     first = files[0]
     stored = [column for column in columns if not is_virtual(column.name)]
     entries = [
-        _schema_entry(field, column.sql_name, column.type)
+        schema_entry(field, column.sql_name, column.type)
         for field, column in zip(first.fields, stored, strict=True)
     ]
     items = []
@@ -149,12 +150,12 @@ def _branch(
     numbered = first.end_row is not None
     for column in columns:
         if column.name == CURSOR and first.has_row_sequences:
-            entries.append(_schema_entry(SEQUENCE_FIELD_ID, column.sql_name, KustoType.LONG))
+            entries.append(schema_entry(SEQUENCE_FIELD_ID, column.sql_name, KustoType.LONG))
             items.append(column.sql_name)
         elif column.name == INGESTION_TIME and not ingestion_time:
             items.append(f"CAST(NULL AS TIMESTAMP) AS {column.sql_name}")
         elif column.name == INGESTION_TIME and first.has_row_sequences:
-            entries.append(_schema_entry(INGESTED_FIELD_ID, column.sql_name, KustoType.DATETIME))
+            entries.append(schema_entry(INGESTED_FIELD_ID, column.sql_name, KustoType.DATETIME))
             items.append(column.sql_name)
         elif column.name == ROW_NUMBER:
             numbered = True
@@ -169,12 +170,11 @@ def _branch(
         cursor = next((c.sql_name for c in columns if c.name == CURSOR), None)
         if cursor is None:
             cursor = "row_sequence"
-            entries.append(_schema_entry(SEQUENCE_FIELD_ID, cursor, KustoType.LONG))
+            entries.append(schema_entry(SEQUENCE_FIELD_ID, cursor, KustoType.LONG))
         conditions.append(f"{cursor} > {after}")
     if not entries:
-        entries.append(_schema_entry(_ABSENT_FIELD, "absent", KustoType.BOOL))
-    paths = ", ".join(quote(file.path) for file in files)
-    options = [f"schema = MAP{{{', '.join(entries)}}}"]
+        entries.append(schema_entry(_ABSENT_FIELD, "absent", KustoType.BOOL))
+    options: list[str] = []
     if by_file:
         options.append("filename = true")
     if numbered:
@@ -182,12 +182,8 @@ def _branch(
     if first.end_row is not None:
         conditions.append(f"file_row_number >= {first.first_row} AND file_row_number < {first.end_row}")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT {', '.join(items) or '1 AS c0'} FROM read_parquet([{paths}], {', '.join(options)}){where}"
-
-
-def _schema_entry(field: int, name: str, kind: KustoType) -> str:
-    default = "''" if kind is KustoType.STRING else "NULL"
-    return f"{field}: {{name: '{name}', type: '{kind.duckdb}', default_value: {default}}}"
+    source = read_parquet([file.path for file in files], entries, *options)
+    return f"SELECT {', '.join(items) or '1 AS c0'} FROM {source}{where}"
 
 
 def _per_file(name: str, files: Sequence[ScanFile]) -> str:

@@ -127,7 +127,7 @@ def replace_extents(request: Request) -> Iterator[Row]:
 def merge_extents(request: Request) -> Iterator[Row]:
     started = time.monotonic()
     table = request.snapshot.table(request["table"])
-    wanted = dict.fromkeys(request["extents"], True)
+    wanted = set(request["extents"])
     inputs = [extent for extent in table.extents if extent.id in wanted]
     missing = sorted(wanted - {extent.id for extent in inputs})
     if missing:
