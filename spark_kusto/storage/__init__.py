@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from spark_kusto.storage.root import DEFAULT_DATABASE as DEFAULT_DATABASE
     from spark_kusto.storage.root import DatabaseDetails as DatabaseDetails
     from spark_kusto.storage.root import Root as Root
-    from spark_kusto.storage.scanning import scan_sql as scan_sql
     from spark_kusto.storage.staging import renew_lease as renew_lease
     from spark_kusto.storage.staging import stage_batches as stage_batches
 
@@ -66,7 +65,6 @@ _HOME = {
     "open_extent": "checking",
     "plan_merges": "merging",
     "renew_lease": "staging",
-    "scan_sql": "scanning",
     "stage_batches": "staging",
 }
 
@@ -103,7 +101,6 @@ __all__ = [
     "plan_merges",
     "prune",
     "renew_lease",
-    "scan_sql",
     "stage_batches",
 ]
 

@@ -117,6 +117,27 @@ class Ingestion(TableChanges):
         self._open_operation(operation)
         return operation
 
+    def begin_export(self, lease_seconds: float) -> IngestOperation:
+        """Open an operation that never commits: a staging folder for results that are read from there.
+
+        The folder goes with :meth:`abort_ingest`, or with a sweep once the lease has run out.
+
+        Args:
+            lease_seconds: how long the files may be needed, from the last renewal.
+        """
+        operation_id = str(uuid.uuid4())
+        operation = IngestOperation(
+            id=operation_id,
+            database=self.name,
+            table="",
+            table_id="",
+            columns=(),
+            staging=str(self.staging_path / operation_id),
+            lease_seconds=lease_seconds,
+        )
+        self._open_operation(operation)
+        return operation
+
     def _open_operation(self, operation: IngestOperation) -> None:
         now = self.clock()
         with self.catalog.transaction(durable=False) as transaction:

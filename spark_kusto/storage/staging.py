@@ -185,7 +185,7 @@ class _OpenFile:
                 self._observed.add(column, values)
         with fs.storage_errors("write", self.path):
             if self._writer is None:
-                self._writer = _parquet_writer(self._sink, self._columns, table)
+                self._writer = parquet_writer(self._sink, self._columns, table)
             self._writer.write_table(table, row_group_size=table.num_rows)
         fs.reached("staging.row_group")
         self._original += self._gathered_bytes
@@ -230,8 +230,12 @@ class _OpenFile:
         fs.remove_file(self.path)
 
 
-def _parquet_writer(
-    sink: pa.NativeFile, columns: Sequence[StoredColumn], first: pa.Table
+def parquet_writer(
+    sink: pa.NativeFile,
+    columns: Sequence[StoredColumn] | Sequence[Column],
+    first: pa.Table,
+    *,
+    compression: str = "zstd",
 ) -> pq.ParquetWriter:
     """A writer whose encodings fit the data, as the first row group shows it.
 
@@ -250,8 +254,8 @@ def _parquet_writer(
     return pq.ParquetWriter(
         sink,
         first.schema,
-        compression="zstd",
-        compression_level=ZSTD_LEVEL,
+        compression=compression,
+        compression_level=ZSTD_LEVEL if compression == "zstd" else None,
         use_dictionary=repetitive,
         column_encoding=encodings or None,
         write_statistics=[c.name for c in columns if c.type not in UNBOUNDED],
@@ -279,7 +283,7 @@ def _repeats(values: pa.ChunkedArray, type: KustoType) -> bool:
     step = max(len(values) // _SAMPLE_PARTS, _SAMPLE_ROWS)
     parts = [values.slice(start, _SAMPLE_ROWS) for start in range(0, len(values), step)]
     sample = pa.chunked_array([chunk for part in parts for chunk in part.chunks], values.type)
-    if type is KustoType.GUID:
+    if isinstance(values.type, pa.ExtensionType):
         sample = pa.chunked_array([chunk.storage for chunk in sample.chunks], pa.binary(16))
     present = len(sample) - sample.null_count
     limit = 0.6 if type in (KustoType.STRING, KustoType.DYNAMIC) else 0.3

@@ -8,8 +8,8 @@ from typing import Any
 import pyarrow as pa
 
 from spark_kusto.storage import CommitResult, Database, Snapshot, StagedFile, stage_batches
-from spark_kusto.storage.scanning import Hidden, ScanColumn, scan_sql
 from spark_kusto.types import columns_from_arrow
+from tests.storage.reading import Hidden, ScanColumn, scan_sql
 
 
 def stage(database: Database, table: str, data: pa.Table, **options: Any) -> tuple[Any, list[StagedFile]]:

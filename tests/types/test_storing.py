@@ -34,7 +34,7 @@ def stored(array: pa.Array, type: KustoType, **options: Any) -> list[Any]:
         (pa.array([65535], pa.uint16()), K.INT, [65535]),
         (pa.array([2**32 - 1], pa.uint32()), K.LONG, [2**32 - 1]),
         (pa.array([1.5], pa.float32()), K.REAL, [1.5]),
-        (pa.array([1.5], pa.float16()), K.REAL, [1.5]),
+        (pa.array([1.5], pa.float32()).cast(pa.float16()), K.REAL, [1.5]),
         (pa.array([2.0, None]), K.LONG, [2, None]),
         (pa.array([7], pa.int32()), K.DECIMAL, [Decimal(7)]),
         (pa.array([2**64 - 1], pa.uint64()), K.DECIMAL, [Decimal(2**64 - 1)]),
