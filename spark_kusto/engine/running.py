@@ -251,7 +251,9 @@ class Runner:
 
         if isinstance(stage, PythonStage):
             return registry.run_stage(stage, [self._tables[name] for name in stage.inputs])
-        schema = storage_text_schema([Column(c.sql_name, c.type) for c in stage.columns])
+        # A column that stands under two names is computed once.
+        kinds = {column.sql_name: column.type for column in stage.columns}
+        schema = storage_text_schema([Column(name, kind) for name, kind in kinds.items()])
         try:
             reader = self._open(stage)
             indices = [reader.schema.get_field_index(name) for name in schema.names]
@@ -286,7 +288,7 @@ class Runner:
         self._cursor.register(f"{name}_rows", table)
         items = [
             f"CAST({c.sql_name} AS UUID) AS {c.sql_name}" if c.type is KustoType.GUID else c.sql_name
-            for c in columns
+            for c in {column.sql_name: column for column in columns}.values()
         ]
         return f"SELECT {', '.join(items) or '1 AS c0'} FROM {name}_rows"
 
