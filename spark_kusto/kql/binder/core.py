@@ -47,6 +47,7 @@ class Session:
         probe: runs a compiled query and gives its first result, columns by Kusto name.
         options: ``set`` statements.
         restricted: names that ``restrict access`` leaves visible, or None.
+        open_views: tables whose own query is being bound.
     """
 
     catalog: Catalog
@@ -60,6 +61,7 @@ class Session:
     shared_number: int = 0
     depth: int = 0
     row_numbers: set[str] = field(default_factory=set)
+    open_views: set[tuple[str, str]] = field(default_factory=set)
 
 
 class Binder:

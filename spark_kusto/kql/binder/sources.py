@@ -196,7 +196,8 @@ def find_table(binder: Binder, name: str, database: str | None = None) -> TableS
 
 def scan(binder: Binder, table: TableSchema) -> Relation:
     """All rows of a table."""
-    if table.query is not None:
+    # Within its own query a table is itself: that is how row level security filters it.
+    if table.query is not None and (table.database, table.name) not in binder.session.open_views:
         return _view(binder, table)
     columns = {column.name: binder.column(column.type) for column in table.columns}
     node = ScanNode(table.database, table.name, table.kind, columns)
@@ -214,6 +215,7 @@ def _view(binder: Binder, table: TableSchema) -> Relation:
 
     environment = Environment()
     binder.session.depth += 1
+    binder.session.open_views.add((table.database, table.name))
     try:
         for statement in query.statements[:-1]:
             bind_statement(inner, statement, environment)
@@ -221,6 +223,7 @@ def _view(binder: Binder, table: TableSchema) -> Relation:
         assert isinstance(last, syntax.ExpressionStatement)
         return replace(inner.relation(last.expression, environment), name=table.name)
     finally:
+        binder.session.open_views.discard((table.database, table.name))
         binder.session.depth -= 1
 
 
