@@ -23,8 +23,8 @@ SPARK = ("pyspark", "pandas")
 OPTIONAL = {
     "azure": ("azure-kusto-data", "azure-kusto-ingest", "azure-identity", "azure-storage-blob"),
     "keyvault": ("azure-keyvault-secrets",),
-    "series": ("scipy",),
-    "geo": ("shapely", "h3", "s2geometry"),
+    "geo": ("h3", "s2geometry", "spherely"),
+    "useragent": ("ua-parser",),
 }
 OLDEST_PYSPARK = (4, 0)
 OLDEST_JAVA = 17

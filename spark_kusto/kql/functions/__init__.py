@@ -31,6 +31,7 @@ FAMILIES: tuple[str, ...] = (
     "geo",
     "plugins_lookup",
     "plugins_rows",
+    "plugins_clustering",
 )
 """Modules of this package that hold rows."""
 
