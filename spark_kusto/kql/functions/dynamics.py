@@ -596,8 +596,9 @@ def _bag_set_key(bag: Any, key: str, value: Any) -> Any:
 
 
 def _bag_zip(keys: Any, values: Any) -> dict[str, Any] | None:
-    if not isinstance(keys, list) or not isinstance(values, list):
+    if not isinstance(keys, list):
         return None
+    values = values if isinstance(values, list) else []
     bag: dict[str, Any] = {}
     for position, key in enumerate(keys):
         if isinstance(key, str):

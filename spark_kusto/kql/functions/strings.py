@@ -195,6 +195,7 @@ scalar(
 def _replace_strings(source: str, lookups: Any, rewrites: Any) -> str:
     if not isinstance(lookups, list):
         return source
+    pairs: dict[str, str] = {}
     for position, lookup in enumerate(lookups):
         if isinstance(rewrites, list):
             rewrite = rewrites[position] if position < len(rewrites) else ""
@@ -202,8 +203,12 @@ def _replace_strings(source: str, lookups: Any, rewrites: Any) -> str:
             rewrite = rewrites
         # Pairs that are not both text replace nothing.
         if isinstance(lookup, str) and isinstance(rewrite, str) and lookup:
-            source = source.replace(lookup, rewrite)
-    return source
+            pairs.setdefault(lookup, rewrite)
+    if not pairs:
+        return source
+    # All at once: what one pair puts in, another does not replace.
+    pattern = "|".join(map(re.escape, pairs))
+    return re.sub(pattern, lambda match: pairs[match.group()], source)
 
 
 python_scalar(
