@@ -10,6 +10,8 @@ FAMILIES: tuple[str, ...] = (
     "maths",
     "datetimes",
     "dynamics",
+    "arrays",
+    "bags",
     "conditionals",
     "aggregates",
     "selections",

@@ -14,7 +14,8 @@ from spark_kusto.kql.binder.calls import Several
 from spark_kusto.kql.binder.context import Context
 from spark_kusto.kql.binder.conversion import apply, convert
 from spark_kusto.kql.binder.subqueries import bind_toscalar
-from spark_kusto.kql.functions.dynamics import json_of, sorted_arrays
+from spark_kusto.kql.functions.arrays import sorted_arrays
+from spark_kusto.kql.functions.dynamics import json_of
 from spark_kusto.kql.functions.strings import extract_sql
 from spark_kusto.kql.plan import Expr, Literal
 from spark_kusto.kql.registry import (
@@ -82,11 +83,8 @@ def as_common(binder: Binder, expressions: Sequence[Expr], node: syntax.Call) ->
 
 def _case_sql(call: Emission) -> str:
     texts = call.sql
-    parts = ["CASE"]
-    for place in range(0, len(texts) - 1, 2):
-        parts.append(f"WHEN {texts[place]} THEN {texts[place + 1]}")
-    parts.append(f"ELSE {texts[-1]} END")
-    return " ".join(parts)
+    branches = [f"WHEN {texts[place]} THEN {texts[place + 1]}" for place in range(0, len(texts) - 1, 2)]
+    return f"CASE {' '.join(branches)} ELSE {texts[-1]} END"
 
 
 _CASE = ScalarRow("case", (overload([repeated(ANY)], STRING, _case_sql, "never"),), "never")
