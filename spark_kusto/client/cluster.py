@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from spark_kusto.client.result import Result
+    from spark_kusto.staging import TransientStorage
     from spark_kusto.types import Column
 
 DEFAULT_TARGET_BYTES = 64 * 1024 * 1024
@@ -28,6 +29,7 @@ DEFAULT_TARGET_BYTES = 64 * 1024 * 1024
 ArrowShape = Literal["kusto", "spark"]
 ClusterT = TypeVar("ClusterT", bound="Cluster")
 WriteMode = Literal["transactional", "queued", "streaming"]
+ScanMode = Literal["auto", "single", "distributed"]
 
 
 @dataclass(frozen=True)
@@ -203,6 +205,12 @@ class Cluster(ABC):
         shape: ArrowShape = "kusto",
         parameters: Mapping[str, object] | None = None,
         properties: Mapping[str, object] | None = None,
+        mode: ScanMode = "auto",
+        export: bool = True,
+        expiry: timedelta | None = None,
+        export_options: Mapping[str, object] | None = None,
+        staging: TransientStorage | None = None,
+        purpose: str = "read",
     ) -> ScanPlan:
         """Cut a query into tasks that :func:`spark_kusto.client.read_scan` reads anywhere.
 
@@ -214,6 +222,16 @@ class Cluster(ABC):
         ``after`` < cursor <= ``snapshot``).
         shape: ``kusto`` gives the Arrow types of :mod:`spark_kusto.types`; ``spark`` exactly
         those that Spark expects for the Spark types of the columns.
+        mode: ``single`` is one task; ``distributed`` exports the answer while planning, through
+        ``staging`` where that is given, and every task reads a file (without ``staging``, filters and
+        projections over one table of an embedded cluster are read from it in parallel instead);
+        ``auto`` does what the size asks for.
+        export: False never runs anything while planning, whatever the mode.
+        expiry: how long exported files stay (4 hours); blobs stay as long as ``staging`` says.
+        export_options: ``sizeLimit`` (MB of a file, 128), ``compressionType``, ``compressed``, as of
+        Kusto's ``.export``.
+        staging: blob containers that cluster and executors reach.
+        purpose: part of the names of staging directories.
         """
 
     # -- ingesting ------------------------------------------------------------------------
@@ -249,11 +267,15 @@ class Cluster(ABC):
         mode: WriteMode = "transactional",
         properties: IngestProperties | None = None,
         lease: timedelta | None = None,
+        staging: TransientStorage | None = None,
+        renew: bool = False,
     ) -> IngestPlan:
         """Begin an ingestion of data that has these columns; nothing is visible yet.
 
         Raises a SchemaMismatch error with every mismatch at once. create: create the table
-        with ``columns`` at the commit's start if it does not exist.
+        with ``columns`` at the commit's start if it does not exist. staging: blob containers that
+        executors upload into. renew: this process stays until the commit, and may renew the
+        executors' rights meanwhile.
         """
 
     @abstractmethod
@@ -264,15 +286,23 @@ class Cluster(ABC):
         *,
         writer_id: str | None = None,
         batch_id: int | None = None,
+        staging: TransientStorage | None = None,
     ) -> IngestResult:
-        """Make everything staged visible in one commit.
+        """Make everything staged visible in one commit; staged blobs go with it.
 
+        staging: the containers of ``begin_ingest``, where that was called in another process.
         writer_id and batch_id make it exactly-once: a batch at or below the writer's last
         committed one on this table adds nothing and answers ``replayed``.
         """
 
     @abstractmethod
-    def abort_ingest(self, plan: IngestPlan, staged: Iterable[StagedFiles | None] = ()) -> None:
+    def abort_ingest(
+        self,
+        plan: IngestPlan,
+        staged: Iterable[StagedFiles | None] = (),
+        *,
+        staging: TransientStorage | None = None,
+    ) -> None:
         """Drop what was staged; does nothing after a successful commit. Never raises for
         files that are gone already."""
 

@@ -12,6 +12,7 @@ from spark_kusto.client.cluster import (
     Cluster,
     IngestPlan,
     IngestResult,
+    ScanMode,
     ScanPlan,
     ScanStatistics,
     ScanTask,
@@ -19,6 +20,14 @@ from spark_kusto.client.cluster import (
     WriteMode,
 )
 from spark_kusto.client.result import Result
+from spark_kusto.client.staged_reads import DEFAULT_EXPIRY, export_result, export_settings, wants_export
+from spark_kusto.client.staged_writes import (
+    BlobIngest,
+    BlobIngests,
+    engine_ingest,
+    engine_operation,
+    staging_directories,
+)
 from spark_kusto.engine.engine import Engine
 from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome
 from spark_kusto.engine.properties import IngestProperties, Replace, properties_from
@@ -29,6 +38,8 @@ from spark_kusto.types.results import result_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from spark_kusto.staging import TransientStorage
 
 
 class EmbeddedCluster(Cluster):
@@ -41,6 +52,7 @@ class EmbeddedCluster(Cluster):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.address = engine.address
+        self._blobs = BlobIngests()
 
     @classmethod
     def open(cls, path: str, **options: Any) -> EmbeddedCluster:
@@ -109,30 +121,50 @@ class EmbeddedCluster(Cluster):
         shape: ArrowShape = "kusto",
         parameters: Mapping[str, object] | None = None,
         properties: Mapping[str, object] | None = None,
+        mode: ScanMode = "auto",
+        export: bool = True,
+        expiry: timedelta | None = None,
+        export_options: Mapping[str, object] | None = None,
+        staging: TransientStorage | None = None,
+        purpose: str = "read",
     ) -> ScanPlan:
         """Cut a query into tasks; see :meth:`Cluster.plan_scan`."""
-        plan = self.engine.plan_scan(
+        prepared, seconds = self.engine.prepare_scan(
             database,
             kql,
-            parallelism=parallelism,
-            target_bytes=target_bytes,
             snapshot=_sequence("snapshot", snapshot),
             after=_sequence("after", after),
             parameters=parameters,
             properties=properties,
         )
-        tasks = tuple(
-            ScanTask(
-                address=self.address,
-                database=database,
-                columns=plan.columns,
-                payload=task,
-                shape=shape,
-                rows=task.rows,
-                bytes=task.bytes,
+
+        def task(payload: Any, rows: int, size: int) -> ScanTask:
+            return ScanTask(self.address, database, prepared.columns, payload, shape, rows, size)
+
+        settings = export_settings(export_options)
+        if export and wants_export(prepared, mode, through_blobs=staging is not None):
+            parts = export_result(
+                self.engine,
+                database,
+                kql,
+                prepared,
+                seconds,
+                settings,
+                expiry=expiry or DEFAULT_EXPIRY,
+                staging=staging,
+                purpose=purpose,
             )
-            for task in plan.tasks
+            tasks = tuple(task(part.payload, part.rows, part.bytes) for part in parts)
+            rows, size = sum(part.rows for part in parts), sum(part.bytes for part in parts)
+            return ScanPlan(tasks, prepared.columns, prepared.cursor, rows=rows, bytes=size, exact=True)
+        plan = self.engine.querying.plan(
+            prepared,
+            parallelism=parallelism,
+            target_bytes=target_bytes,
+            seconds=seconds,
+            split=mode != "single",
         )
+        tasks = tuple(task(part, part.rows, part.bytes) for part in plan.tasks)
         return ScanPlan(tasks, plan.columns, plan.cursor, rows=plan.rows, bytes=plan.bytes, exact=plan.exact)
 
     # -- ingesting
@@ -173,9 +205,14 @@ class EmbeddedCluster(Cluster):
         mode: WriteMode = "transactional",
         properties: IngestProperties | None = None,
         lease: timedelta | None = None,
+        staging: TransientStorage | None = None,
+        renew: bool = False,
     ) -> IngestPlan:
         """Begin an ingestion; see :meth:`Cluster.begin_ingest`."""
         home = self.engine.database(database)
+        if staging is not None and lease is None:
+            # Executors that do not see the directory cannot renew the lease.
+            lease = staging.expiry
         begun = self.engine.ingesting.begin(
             home,
             table,
@@ -186,6 +223,13 @@ class EmbeddedCluster(Cluster):
             properties=properties,
             lease_seconds=None if lease is None else lease.total_seconds(),
         )
+        payload: EngineIngest | BlobIngest = begun
+        if staging is not None:
+            try:
+                payload = self._blobs.begin(begun, staging, home.name, renew=renew)
+            except BaseException:
+                home.abort_ingest(begun.operation)
+                raise
         return IngestPlan(
             address=self.address,
             database=home.name,
@@ -196,7 +240,7 @@ class EmbeddedCluster(Cluster):
             properties=begun.properties,
             mode=mode,
             replace=replace,
-            payload=begun,
+            payload=payload,
         )
 
     def commit_ingest(
@@ -206,10 +250,11 @@ class EmbeddedCluster(Cluster):
         *,
         writer_id: str | None = None,
         batch_id: int | None = None,
+        staging: TransientStorage | None = None,
     ) -> IngestResult:
         """Make everything staged visible in one commit; see :meth:`Cluster.commit_ingest`."""
-        begun: EngineIngest = plan.payload
         messages = [message for message in staged if message is not None]
+        begun = engine_ingest(plan.payload)
         operations = {message.operation_id for message in messages}
         if len(operations) > 1:
             raise OptionError(
@@ -218,8 +263,11 @@ class EmbeddedCluster(Cluster):
             )
         operation = begun.operation
         if operations and operation.id not in operations:
-            operation = next(message.operation for message in messages if message.operation is not None)
+            operation = next(engine_operation(m.operation) for m in messages if m.operation is not None)
         database = self.engine.database(plan.database)
+        directories = staging_directories(plan.payload, messages)
+        if directories:
+            messages = self._blobs.fetch(operation, messages, staging)
         done = self.engine.ingesting.commit(
             database,
             begun,
@@ -233,19 +281,28 @@ class EmbeddedCluster(Cluster):
         if operation.id != begun.operation.id:
             # The plan of this process staged nothing; its operation is over with this commit.
             database.abort_ingest(begun.operation)
+        self._blobs.end(directories, staging)
         return _ingest_result(done)
 
-    def abort_ingest(self, plan: IngestPlan, staged: Iterable[StagedFiles | None] = ()) -> None:
+    def abort_ingest(
+        self,
+        plan: IngestPlan,
+        staged: Iterable[StagedFiles | None] = (),
+        *,
+        staging: TransientStorage | None = None,
+    ) -> None:
         """Drop what was staged; nothing after a successful commit."""
-        begun: EngineIngest = plan.payload
+        begun = engine_ingest(plan.payload)
         database = self.engine.database(plan.database)
+        messages = [message for message in staged if message is not None]
         others = {
-            message.operation_id: message.operation
-            for message in staged
-            if message is not None and message.operation is not None
+            message.operation_id: engine_operation(message.operation)
+            for message in messages
+            if message.operation is not None
         }
         for operation in {begun.operation.id: begun.operation, **others}.values():
             database.abort_ingest(operation)
+        self._blobs.end(staging_directories(plan.payload, messages), staging)
 
     def wait_ingested(self, operation_id: str, timeout: timedelta | None = None) -> IngestResult:
         """Wait until a queued ingestion is visible."""
@@ -261,6 +318,7 @@ class EmbeddedCluster(Cluster):
 
     def close(self) -> None:
         """Close the catalogs."""
+        self._blobs.close()
         self.engine.close()
 
 

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from spark_kusto.client.cluster import IngestPlan, ScanTask, StagedFiles
+from spark_kusto.client.staged_reads import BlobTask, read_blob_task
+from spark_kusto.client.staged_writes import BlobIngest, stage_to_blobs
+from spark_kusto.engine.exporting import FileTask, read_file_task
 from spark_kusto.engine.ingesting import EngineIngest
 from spark_kusto.engine.ingesting import stage as stage_files
 from spark_kusto.engine.tasks import ReadTask, read_task
@@ -20,18 +23,25 @@ def read_scan(task: ScanTask) -> Iterator[pa.RecordBatch]:
 
     Raises:
         SnapshotExpiredError: the data has been removed since the plan was made.
+        StagingError: a staged blob cannot be read.
         StorageError: the embedded cluster's directory is not visible on this machine.
         CorruptExtentError: a file cannot be read.
         ServiceError: a remote cluster failed.
     """
-    if isinstance(task.payload, ReadTask):
-        shape = spark_batch if task.shape == "spark" else result_batch
-        for batch in read_task(task.payload):
+    shape = spark_batch if task.shape == "spark" else result_batch
+    if isinstance(task.payload, (ReadTask, FileTask, BlobTask)):
+        for batch in _stored(task.payload):
             yield shape(batch, task.columns)
         return
     from spark_kusto.client.remote_tasks import read_remote
 
     yield from read_remote(task)
+
+
+def _stored(payload: ReadTask | FileTask | BlobTask) -> Iterator[pa.RecordBatch]:
+    if isinstance(payload, ReadTask):
+        return read_task(payload)
+    return read_file_task(payload) if isinstance(payload, FileTask) else read_blob_task(payload)
 
 
 def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
@@ -42,8 +52,11 @@ def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
         SchemaMismatchError: the data has a column that the plan does not know.
         IngestConflictError: the ingestion is over.
         StorageFullError: no space is left.
+        StagingError: a file cannot be uploaded.
     """
     begun = plan.payload
+    if isinstance(begun, BlobIngest):
+        return stage_to_blobs(begun, batches)
     if isinstance(begun, EngineIngest):
         files, errors = stage_files(begun, batches)
         return StagedFiles(

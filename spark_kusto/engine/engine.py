@@ -23,7 +23,7 @@ from spark_kusto.engine.operations import Operations
 from spark_kusto.engine.policies import ingestion_time_on
 from spark_kusto.engine.policies import stored as stored_policy
 from spark_kusto.engine.properties import IngestProperties, Replace
-from spark_kusto.engine.querying import Querying, TaskPlan
+from spark_kusto.engine.querying import Prepared, Querying, TaskPlan
 from spark_kusto.engine.queue import IngestionQueue
 from spark_kusto.engine.running import QueryRun
 from spark_kusto.errors import UnsupportedError
@@ -246,6 +246,24 @@ class Engine:
         properties: Mapping[str, object] | None = None,
     ) -> TaskPlan:
         """Cut a query into tasks for :func:`read_task`, all of one snapshot."""
+        prepared, seconds = self.prepare_scan(
+            database, text, snapshot=snapshot, after=after, parameters=parameters, properties=properties
+        )
+        return self.querying.plan(
+            prepared, parallelism=parallelism, target_bytes=target_bytes, seconds=seconds
+        )
+
+    def prepare_scan(
+        self,
+        database: str,
+        text: str,
+        *,
+        snapshot: int | None = None,
+        after: int | None = None,
+        parameters: Mapping[str, object] | None = None,
+        properties: Mapping[str, object] | None = None,
+    ) -> tuple[Prepared, float | None]:
+        """Compile a query that is to be read in parts; it, and the seconds that it may take."""
         home = self.database(database)
         limits = request_limits({"norequesttimeout": True, **(properties or {})})
         prepared = self.querying.compile(
@@ -256,9 +274,7 @@ class Engine:
             catalog=self.querying.catalog(None if snapshot is None else {home.id: snapshot}),
             after=after,
         )
-        return self.querying.plan(
-            prepared, parallelism=parallelism, target_bytes=target_bytes, seconds=limits.seconds
-        )
+        return prepared, limits.seconds
 
     def ingest(
         self,

@@ -407,15 +407,23 @@ def _twice(names: Iterable[str]) -> str | None:
 # -- on executors -------------------------------------------------------------------------------------
 
 
-def stage(ingest: EngineIngest, batches: Iterable[pa.RecordBatch]) -> tuple[list[StagedFile], int]:
-    """Write batches to staging; needs no catalog. Returns the files and the number of values lost."""
+def stage(
+    ingest: EngineIngest,
+    batches: Iterable[pa.RecordBatch],
+    *,
+    finished: Callable[[StagedFile], None] | None = None,
+) -> tuple[list[StagedFile], int]:
+    """Write batches to staging; needs no catalog. Returns the files and the number of values lost.
+
+    finished: called with every file when it is written, while the next one is.
+    """
     if ingest.projections is not None:
         batches = _projected(ingest.projections, batches)
     if not ingest.errors_allowed:
-        return stage_batches(ingest.operation, batches), 0
+        return stage_batches(ingest.operation, batches, finished=finished), 0
     reading = Reading()
     lenient = _lenient(ingest, batches, reading)
-    files = stage_batches(ingest.operation, lenient)
+    files = stage_batches(ingest.operation, lenient, finished=finished)
     return files, reading.errors
 
 

@@ -151,7 +151,7 @@ class Querying:
         extents = pruned(table, scan.predicates)
         files = scan_files(extents, columns)
         return (
-            ScanSource(files, self._engine.keeps_ingestion_time(database, table)),
+            ScanSource(files, self._engine.keeps_ingestion_time(database, table), total=len(table.extents)),
             len(table.extents),
             str(database.path),
         )
@@ -202,9 +202,15 @@ class Querying:
     # -- tasks
 
     def plan(
-        self, prepared: Prepared, *, parallelism: int, target_bytes: int, seconds: float | None
+        self,
+        prepared: Prepared,
+        *,
+        parallelism: int,
+        target_bytes: int,
+        seconds: float | None,
+        split: bool = True,
     ) -> TaskPlan:
-        """Cut a prepared query into tasks; one, unless it works row by row."""
+        """Cut a prepared query into tasks; one, unless it works row by row (and ``split``)."""
         base = ReadTask(
             query=prepared.query,
             sources=prepared.sources,
@@ -215,7 +221,7 @@ class Querying:
             seconds=seconds,
         )
         tasks: tuple[ReadTask, ...] = (base,)
-        if prepared.query.row_wise and len(prepared.sources) == 1 and prepared.rows:
+        if split and prepared.query.row_wise and len(prepared.sources) == 1 and prepared.rows:
             (scan_id, source) = next(iter(prepared.sources.items()))
             share = -(-prepared.bytes // max(parallelism, 1))
             target = max(min(target_bytes, share), MIN_TASK_BYTES)

@@ -33,12 +33,14 @@ class ScanSource:
         ingestion_time: False where ingestion time is null.
         after: only rows committed after this sequence.
         table: a result in storage form that is read in place of files.
+        total: extents that the table has, before pruning.
     """
 
     files: tuple[ScanFile, ...]
     ingestion_time: bool = True
     after: int | None = None
     table: pa.Table | None = None
+    total: int = 0
 
     def relation(self, scan: Scan) -> str | pa.Table:
         """SQL of the scan, or the table it reads."""
@@ -74,8 +76,15 @@ class ReadTask:
     columns: tuple[Column, ...] = field(default=())
 
 
-def read_task(task: ReadTask) -> Iterator[pa.RecordBatch]:
+def read_task(
+    task: ReadTask, *, resources: Resources | None = None, activity: Activity | None = None
+) -> Iterator[pa.RecordBatch]:
     """The batches of a task's (first) result, in storage form with guids as text.
+
+    Args:
+        task: what to read.
+        resources: what it may use; an executor's by default.
+        activity: what it is a part of; one of its own by default.
 
     Raises:
         SnapshotExpiredError: a file has been removed since the task was planned.
@@ -87,11 +96,15 @@ def read_task(task: ReadTask) -> Iterator[pa.RecordBatch]:
             # Before DuckDB, whose message names neither the cause nor the remedy.
             if not os.path.exists(file.path):
                 raise missing_file(file.path)
-    activity = Activity(client_id="scan", kind="scan", text="", database=task.database)
-    activity.limit(task.seconds)
+    owned = activity is None
+    if activity is None:
+        activity = Activity(client_id="scan", kind="scan", text="", database=task.database)
+        activity.limit(task.seconds)
     spill = task.spill if task.spill is not None and _is_writable(task.spill) else None
-    instance = shared_instance(task.directories, spill, Resources(EXECUTOR_MEMORY, task.threads))
-    runner = make_runner(instance, task.sources, activity, RequestLimits(None, None, None))
+    resources = resources or Resources(EXECUTOR_MEMORY, task.threads)
+    instance = shared_instance(task.directories, spill, resources)
+    limits = RequestLimits(None, None, None)
+    runner = make_runner(instance, task.sources, activity, limits, owns_activity=owned)
     try:
         yield from runner.run(task.query, lazy=True)[0].batches()
     finally:

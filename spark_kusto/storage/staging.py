@@ -70,6 +70,7 @@ class ExtentWriter:
         columns: what the batches hold, in order.
         row_group_rows: rows of a row group.
         target_bytes: compressed size after which the next file begins.
+        finished: called with every finished file.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class ExtentWriter:
         *,
         row_group_rows: int = ROW_GROUP_ROWS,
         target_bytes: int = TARGET_BYTES,
+        finished: Callable[[StagedFile], None] | None = None,
     ) -> None:
         import pyarrow as pa
 
@@ -87,6 +89,7 @@ class ExtentWriter:
         self._row_group_rows = row_group_rows
         self._target_bytes = target_bytes
         self._schema = pa.schema([storage_field(c.column, c.id) for c in self._columns])
+        self._finished = finished
         self._renewed = 0.0
         self._file: _OpenFile | None = None
         self.staged: list[StagedFile] = []
@@ -110,6 +113,8 @@ class ExtentWriter:
         if self._file is not None:
             self.staged.append(self._file.finish())
             self._file = None
+            if self._finished is not None:
+                self._finished(self.staged[-1])
 
     def close(self) -> list[StagedFile]:
         """Finish the last file; returns all of them."""
@@ -283,7 +288,7 @@ def _repeats(values: pa.ChunkedArray, type: KustoType) -> bool:
     step = max(len(values) // _SAMPLE_PARTS, _SAMPLE_ROWS)
     parts = [values.slice(start, _SAMPLE_ROWS) for start in range(0, len(values), step)]
     sample = pa.chunked_array([chunk for part in parts for chunk in part.chunks], values.type)
-    if isinstance(values.type, pa.ExtensionType):
+    if isinstance(values.type, pa.UuidType):
         sample = pa.chunked_array([chunk.storage for chunk in sample.chunks], pa.binary(16))
     present = len(sample) - sample.null_count
     limit = 0.6 if type in (KustoType.STRING, KustoType.DYNAMIC) else 0.3
@@ -298,6 +303,7 @@ def stage_batches(
     target_bytes: int = TARGET_BYTES,
     on_error: OnError = "raise",
     progress: Callable[[int, int], None] | None = None,
+    finished: Callable[[StagedFile], None] | None = None,
 ) -> list[StagedFile]:
     """Write batches to staging. One task of an operation calls it once, on any machine that sees the root.
 
@@ -311,6 +317,7 @@ def stage_batches(
         target_bytes: compressed size after which another file begins.
         on_error: ``null`` stores null in place of values that do not fit.
         progress: called after every batch with rows and bytes so far.
+        finished: called with every finished file, while the task goes on; it may take the file away.
 
     Returns:
         The files, for ``Database.commit_ingest``; none if there were no rows.
@@ -334,6 +341,7 @@ def stage_batches(
                     [ids[column.name] for column in present],
                     row_group_rows=row_group_rows,
                     target_bytes=target_bytes,
+                    finished=finished,
                 )
             for part in storer.convert(batch):
                 writer.write(part)

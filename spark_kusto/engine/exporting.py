@@ -1,0 +1,239 @@
+"""A query's result as Parquet files, for readers that do not see the cluster's directory or cannot share
+a query.
+
+Row by row queries are run in parts, side by side; others as a whole with all threads. A file holds values
+in the form in which queries pass them on (storage forms, guids as text), with the Kusto type in each
+field's metadata, so that reading one gives the very batches that the query gave.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import IO, TYPE_CHECKING
+
+from spark_kusto.engine.connections import EXECUTOR_MEMORY, Resources
+from spark_kusto.engine.running import storage_text_schema
+from spark_kusto.engine.tasks import ReadTask, read_task
+from spark_kusto.errors import SnapshotExpiredError
+from spark_kusto.storage import files as fs
+from spark_kusto.storage.staging import parquet_writer
+from spark_kusto.types import Column
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from spark_kusto.engine.activity import Activity
+
+DEFAULT_FILE_BYTES = 128 * 1024 * 1024
+"""Size of a file that an export aims at."""
+
+COMPRESSIONS = ("zstd", "snappy", "gzip", "lz4", "none")
+"""How files may be compressed; the first is the default."""
+
+_ROW_GROUP_ROWS = 122_880 * 2
+_ROW_GROUP_BYTES = 64 * 1024 * 1024
+_BATCH_ROWS = 65_536
+
+
+@dataclass(frozen=True)
+class ExportSettings:
+    """How results are written.
+
+    Attributes:
+        file_bytes: size after which another file begins.
+        compression: one of ``COMPRESSIONS``.
+    """
+
+    file_bytes: int = DEFAULT_FILE_BYTES
+    compression: str = COMPRESSIONS[0]
+
+
+@dataclass(frozen=True)
+class ExportedFile:
+    """One file of a result, complete."""
+
+    path: str
+    rows: int
+    bytes: int
+
+
+def export(
+    tasks: Sequence[ReadTask],
+    columns: Sequence[Column],
+    folder: str,
+    settings: ExportSettings,
+    finished: Callable[[ExportedFile], None],
+    *,
+    resources: Resources,
+    activity: Activity,
+) -> None:
+    """Run tasks and write what they give, in their order within a file.
+
+    Args:
+        tasks: of one query.
+        columns: of its result.
+        folder: where files are written; one that is not finished is removed on an error.
+        settings: how.
+        finished: called with every complete file, from any thread, while the next one is written.
+        resources: what one task alone may use; several run on one thread each.
+        activity: what this is a part of; stopping it stops the export.
+
+    Raises:
+        StorageFullError: no space is left in the folder.
+        SnapshotExpiredError: data has been removed since the tasks were planned.
+    """
+    waiting = iter(tasks)
+    guard = threading.Lock()
+    failed = threading.Event()
+    threads = min(len(tasks), resources.thread_count)
+    share = resources if threads <= 1 else Resources(min(EXECUTOR_MEMORY, resources.memory_bytes), 1)
+
+    def work() -> None:
+        writer = _FileWriter(folder, columns, settings, finished)
+        try:
+            while not failed.is_set():
+                with guard:
+                    task = next(waiting, None)
+                if task is None:
+                    break
+                for batch in read_task(task, resources=share, activity=activity):
+                    if failed.is_set():
+                        break
+                    writer.write(batch)
+            writer.close()
+        except BaseException:
+            failed.set()
+            raise
+        finally:
+            writer.discard()
+
+    if threads <= 1:
+        work()
+        return
+    with ThreadPoolExecutor(threads, thread_name_prefix="export") as pool:
+        for future in [pool.submit(work) for _ in range(threads)]:
+            future.result()
+
+
+class _FileWriter:
+    """Batches to files of about a size, one after another."""
+
+    def __init__(
+        self,
+        folder: str,
+        columns: Sequence[Column],
+        settings: ExportSettings,
+        finished: Callable[[ExportedFile], None],
+    ) -> None:
+        self._folder = folder
+        self._columns = tuple(columns)
+        self._schema = storage_text_schema(columns)
+        self._settings = settings
+        self._finished = finished
+        self._path = ""
+        self._sink: pa.NativeFile | None = None
+        self._writer: pq.ParquetWriter | None = None
+        self._gathered: list[pa.RecordBatch] = []
+        self._gathered_rows = 0
+        self._gathered_bytes = 0
+        self._rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        self._gathered.append(batch)
+        self._gathered_rows += batch.num_rows
+        self._gathered_bytes += batch.nbytes
+        if self._gathered_rows >= _ROW_GROUP_ROWS or self._gathered_bytes >= _ROW_GROUP_BYTES:
+            self._flush()
+            if self._sink is not None and self._sink.tell() >= self._settings.file_bytes:
+                self._finish()
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        if not self._gathered_rows:
+            return
+        table = pa.Table.from_batches(self._gathered, self._schema)
+        if self._sink is None:
+            self._path = os.path.join(self._folder, f"result-{uuid.uuid4()}.parquet")
+            with fs.storage_errors("write", self._path):
+                self._sink = pa.OSFile(self._path, mode="wb")
+        with fs.storage_errors("write", self._path):
+            if self._writer is None:
+                compression = self._settings.compression
+                self._writer = parquet_writer(self._sink, self._columns, table, compression=compression)
+            self._writer.write_table(table, row_group_size=table.num_rows)
+        self._rows += table.num_rows
+        self._gathered, self._gathered_rows, self._gathered_bytes = [], 0, 0
+
+    def _finish(self) -> None:
+        if self._writer is None or self._sink is None:
+            return
+        with fs.storage_errors("write", self._path):
+            self._writer.close()
+            self._sink.close()
+            size = os.stat(self._path).st_size
+        done = ExportedFile(self._path, self._rows, size)
+        self._writer, self._sink, self._rows = None, None, 0
+        self._finished(done)
+
+    def close(self) -> None:
+        """Finish the last file."""
+        self._flush()
+        self._finish()
+
+    def discard(self) -> None:
+        """Remove a file that is not finished."""
+        if self._sink is None:
+            return
+        if self._writer is not None:
+            with suppress(Exception):
+                self._writer.close()
+            self._writer.is_open = False  # or it would try again when it is collected
+        with suppress(OSError):
+            self._sink.close()
+        fs.remove_file(self._path)
+        self._writer, self._sink = None, None
+
+
+# -- reading, on executors ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """One exported file on a disk that executors see."""
+
+    path: str
+
+
+def read_file_task(task: FileTask) -> Iterator[pa.RecordBatch]:
+    """The batches of an exported file, in the form of :func:`read_task`'s.
+
+    Raises:
+        SnapshotExpiredError: it has expired.
+    """
+    try:
+        file = open(task.path, "rb")  # noqa: SIM115 - closed below, when the last batch has been read
+    except FileNotFoundError:
+        raise SnapshotExpiredError(
+            f"The exported result '{task.path}' is gone: it had been kept for a time only, or this machine "
+            "does not see the cluster's directory.",
+            remedy="Read again with a new load(), set readExpiry for longer, or give transientStorage.",
+        ) from None
+    with file:
+        yield from read_parquet(file)
+
+
+def read_parquet(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
+    """The batches of an exported file; memory holds one row group's columns at most."""
+    import pyarrow.parquet as pq
+
+    # Buffered: pages are read as they are needed, not whole column chunks.
+    with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as parquet:
+        yield from parquet.iter_batches(batch_size=_BATCH_ROWS)
