@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 import threading
 import time
 import uuid
@@ -50,7 +51,6 @@ class Activity:
     _started: float = field(default_factory=time.monotonic, repr=False)
     _stop_reason: str | None = None
     _interrupts: list[Callable[[], None]] = field(default_factory=list, repr=False)
-    _timer: threading.Timer | None = field(default=None, repr=False)
     _on_finish: Callable[[Activity], None] | None = field(default=None, repr=False)
 
     @property
@@ -70,15 +70,7 @@ class Activity:
     def limit(self, seconds: float | None) -> None:
         """Stop the request when it has run for so long, counted from its start."""
         self.limit_seconds = seconds
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if seconds is None:
-            return
-        remaining = max(seconds - (time.monotonic() - self._started), 0.001)
-        self._timer = threading.Timer(remaining, self.stop, args=("timeout",))
-        self._timer.daemon = True
-        self._timer.start()
+        _watch(self, None if seconds is None else self._started + seconds)
 
     def stop(self, reason: str) -> None:
         """Interrupt the request: ``timeout``, or why it was cancelled."""
@@ -111,9 +103,8 @@ class Activity:
 
     def finish(self, error: BaseException | None = None) -> None:
         """Say that it is over; the first call counts."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self.limit_seconds is not None:
+            _watch(self, None)
         self._interrupts.clear()
         if self.state != "InProgress":
             return
@@ -123,6 +114,68 @@ class Activity:
             self.failure = redact(str(error))
         if self._on_finish is not None:
             self._on_finish(self)
+
+
+class _Watchdog(threading.Thread):
+    """Stops requests whose time is over: one thread a process, since starting one a request is slow."""
+
+    def __init__(self) -> None:
+        super().__init__(name="kusto-timeouts", daemon=True)
+        self.pid = os.getpid()
+        self._changed = threading.Condition()
+        self._deadlines: dict[int, tuple[float, Activity]] = {}
+        self._wakes = float("inf")
+
+    def set(self, activity: Activity, deadline: float | None) -> None:
+        """Stop a request at a time of the monotonic clock, or no longer."""
+        with self._changed:
+            if deadline is None:
+                self._deadlines.pop(id(activity), None)
+                return
+            self._deadlines[id(activity)] = (deadline, activity)
+            # A thread that wakes early anyway need not be told.
+            if deadline < self._wakes:
+                self._changed.notify()
+
+    def run(self) -> None:
+        while True:
+            with self._changed:
+                now = time.monotonic()
+                over = [a for deadline, a in self._deadlines.values() if deadline <= now]
+                for activity in over:
+                    self._deadlines.pop(id(activity), None)
+                if not over:
+                    self._wakes = min((d for d, _ in self._deadlines.values()), default=float("inf"))
+                    self._changed.wait(None if self._wakes == float("inf") else self._wakes - now)
+                    continue
+            for activity in over:
+                activity.stop("timeout")
+
+
+_watchdog: _Watchdog | None = None
+_watchdog_guard = threading.Lock()
+
+
+def _watch(activity: Activity, deadline: float | None) -> None:
+    global _watchdog
+    watchdog = _watchdog
+    if watchdog is None or watchdog.pid != os.getpid():
+        if deadline is None:
+            return
+        with _watchdog_guard:
+            if _watchdog is None or _watchdog.pid != os.getpid():
+                _watchdog = _Watchdog()
+                _watchdog.start()
+            watchdog = _watchdog
+    watchdog.set(activity, deadline)
+
+
+def _after_fork() -> None:
+    global _watchdog, _watchdog_guard
+    _watchdog, _watchdog_guard = None, threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 class Activities:

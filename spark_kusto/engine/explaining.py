@@ -37,7 +37,7 @@ def _scans(stage: SqlStage, prepared: Prepared) -> list[str]:
         size = sum(file.size for file in source.files)
         columns = ", ".join(column.name for column in scan.columns) or "no columns"
         lines.append(
-            f"  {scan.id}: {scan.database}.{scan.table} ({columns}), {len(source.files)} extents, "
+            f"  {scan.id}: {scan.database}.{scan.table} ({columns}), {len(source.files)} of {source.total} extents, "
             f"{rows} rows, {size} bytes"
         )
         lines += [
