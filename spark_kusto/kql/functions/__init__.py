@@ -8,6 +8,7 @@ FAMILIES: tuple[str, ...] = (
     "conversions",
     "strings",
     "maths",
+    "decimals",
     "datetimes",
     "dynamics",
     "arrays",
