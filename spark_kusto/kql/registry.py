@@ -173,7 +173,7 @@ class Emission:
     returns: KustoType
     order: str = ""
     filter_position: bool = False
-    python: Callable[[str, tuple[KustoType, ...]], str] = field(default=lambda name, types: name)
+    python: Callable[[str, tuple[KustoType, ...]], str] = field(default=lambda name, _: name)
     fresh: Callable[[], str] = field(default=lambda: "x")
 
     @property

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from spark_kusto.kql.binder.core import Binder
 
 _META = frozenset("\\.+*?()|[]{}^$")
+_SHORT = 64
+"""Longest SQL of a text that is worth repeating."""
+
 NOT_TERM = r"[^\pL\pN]"
 
 
@@ -61,7 +64,11 @@ def has_sql(text: str, needle: str, case_sensitive: bool, *, start: bool = True,
     if pattern == regex_quoted(needle):
         return cheap
     flags = "s" if case_sensitive else "is"
-    return f"({cheap} AND regexp_matches({text}, {string(pattern)}, '{flags}'))"
+    exact = f"regexp_matches({text}, {string(pattern)}, '{flags}')"
+    if start and end and len(text) <= _SHORT:
+        # Most terms stand between spaces, which is told far faster than by a regular expression.
+        exact = f"({contains_sql(text, f' {needle} ', case_sensitive)} OR {exact})"
+    return f"({cheap} AND {exact})"
 
 
 def _contains(call: Emission) -> str:

@@ -120,9 +120,12 @@ class StageWriter:
         wanted = needed | references(key.expression for key in order)
         select = self._select(node, wanted)
         if order:
-            if not select.is_open and (select.order or select.limit or select.tail):
-                select = self._wrapped(select, wanted)
-            select.order = self._order(order, select)
+            text = self._order(order, select)
+            if select.order != text:
+                if select.order or select.limit or select.tail:
+                    select = self._wrapped(select, wanted)
+                    text = self._order(order, select)
+                select.order = text
             self.row_wise = False
         text = select.render([column.id for column in columns])
         shared = self._write_shared()
