@@ -12,9 +12,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from spark_kusto.kql.compiling import compile_query as compile
     from spark_kusto.kql.compiled import CompiledQuery as CompiledQuery
     from spark_kusto.kql.compiled import CompileOptions as CompileOptions
+    from spark_kusto.kql.compiling import compile_query as compile  # noqa: A004
     from spark_kusto.kql.coverage import support as support
     from spark_kusto.kql.parser import parse as parse
     from spark_kusto.kql.parser import parse_command as parse_command
