@@ -123,8 +123,7 @@ def _keeps_rules(file: pq.ParquetFile, columns: Mapping[int, StoredColumn]) -> b
             chunk is not None and chunk.has_null_count and chunk.null_count == 0 for chunk in chunks
         ):
             return False
-        bounded = any(chunk is not None and chunk.has_min_max for chunk in chunks)
-        if column.type in UNBOUNDED and bounded and _has_nan(file, position):
+        if column.type is KustoType.REAL and _bounds_hide_nan(file, position, chunks):
             return False
         if column.type is KustoType.DATETIME and not _years_fit(chunks):
             return False
@@ -174,17 +173,21 @@ def _years_fit(chunks: list[Any]) -> bool:
     return True
 
 
-def _has_nan(file: pq.ParquetFile, position: int) -> bool:
-    import pyarrow.compute as pc
-    import pyarrow.types as at
+def _bounds_hide_nan(file: pq.ParquetFile, position: int, chunks: list[Any]) -> bool:
+    """Whether readers would lose rows of NaN by the footer's bounds of a real column.
 
-    name = file.schema_arrow.field(position).name
-    if not at.is_floating(file.schema_arrow.field(position).type):
+    The Java writer, and so Spark, puts NaN above all numbers, as readers compare; others leave it out.
+    """
+    import pyarrow.compute as pc
+
+    if (file.metadata.created_by or "").startswith("parquet-mr"):
         return False
-    return any(
-        pc.any(pc.is_nan(batch.column(0))).as_py()
-        for batch in file.iter_batches(batch_size=_ROWS_READ, columns=[name])
-    )
+    for group, chunk in enumerate(chunks):
+        if chunk is not None and chunk.has_min_max and chunk.max == chunk.max:
+            values = file.read_row_group(group, columns=[file.schema_arrow.field(position).name]).column(0)
+            if pc.any(pc.is_nan(values)).as_py():
+                return True
+    return False
 
 
 def _take(

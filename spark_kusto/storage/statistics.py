@@ -172,7 +172,9 @@ def _bounds(chunks: Iterable[Any], type: KustoType) -> tuple[Any, Any]:
 
 
 def _footer_value(type: KustoType, value: Any) -> Any:
-    if type is KustoType.DATETIME and value.tzinfo is None:
+    if type is KustoType.DATETIME:
+        if not isinstance(value, dt.datetime):  # a date, in files that others wrote
+            value = dt.datetime(value.year, value.month, value.day)
         return value.replace(tzinfo=dt.timezone.utc)
     if type is KustoType.GUID and isinstance(value, bytes):
         return uuid.UUID(bytes=value)
