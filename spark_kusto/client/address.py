@@ -115,7 +115,7 @@ def parse_address(address: str | os.PathLike[str] | Address) -> Address:
     if "\\" in text:
         raise OptionError(
             f"'{text}' looks like a Windows path, and embedded clusters are not supported on Windows yet.",
-            remedy="Run under WSL, or serve the cluster over HTTP from Linux or macOS and give http://HOST:PORT.",
+            remedy="Run under Linux, macOS, or WSL.",
         )
     if not _ALIAS.match(text):
         raise OptionError(
@@ -137,7 +137,7 @@ def _with_scheme(text: str, scheme: str) -> Address:
         raise OptionError(
             f"'{text}' is {_OBJECT_STORES[scheme]}; an embedded cluster needs a directory on a local disk, "
             "because its catalog relies on file locks that object stores do not have.",
-            remedy="Give a local directory, or serve one with 'spark-kusto serve' and give http://HOST:PORT.",
+            remedy="Give a directory on a local disk; for executors elsewhere, read and write through blobs.",
         )
     if re.match(r"^[^/:]+:\d+(?:/|$)", text):
         raise OptionError(f"'{text}' lacks a scheme.", remedy=f"Write 'http://{text}' or 'https://{text}'.")
@@ -181,7 +181,7 @@ def _file(text: str) -> Address:
     if parts.netloc not in ("", "localhost"):
         raise OptionError(
             f"'{text}' names the host '{parts.netloc}'; an embedded cluster is a directory of this machine.",
-            remedy="Write file:///absolute/path, or serve the directory over HTTP.",
+            remedy="Write file:///absolute/path.",
         )
     path = unquote(text[len("file:") :].removeprefix("//localhost"))
     return _directory(path.removeprefix("//"))
@@ -193,7 +193,7 @@ def _directory(text: str) -> Address:
     if os.name == "nt":
         raise OptionError(
             "Embedded clusters are not supported on Windows yet.",
-            remedy="Run under WSL, or serve the cluster over HTTP from Linux or macOS.",
+            remedy="Run under Linux, macOS, or WSL.",
         )
     expanded = os.path.expanduser(text)
     if expanded.startswith("~"):

@@ -13,18 +13,17 @@ def connect(address: str | os.PathLike[str] | Address, credential: Any = None, *
     """Connect to a cluster.
 
     Args:
-        address: a directory (an embedded cluster, created if absent), an alias, an ``https://``
-            address, or ``http://localhost:PORT``. See :mod:`spark_kusto.client.address`.
-        credential: for a remote cluster: an Azure credential (anything with ``get_token``), or one of
-            :mod:`spark_kusto.client.auth`. None tries the environment's.
-        options: of an embedded cluster ``create`` (False refuses a directory without a cluster),
-            ``memory`` (bytes), ``threads``; of a remote one ``timeout`` (seconds) and
-            ``application``.
+        address: a directory: an embedded cluster, created if absent. Aliases, ``https://`` and
+            ``http://localhost:PORT`` addresses are understood (see
+            :mod:`spark_kusto.client.address`) and refused until there are remote clusters.
+        credential: for remote clusters; an embedded one takes none.
+        options: ``create`` (False refuses a directory without a cluster), ``memory`` (bytes),
+            ``threads``, ``principal``.
 
     Raises:
         OptionError: the address or an option makes no sense.
         StorageError: the directory cannot be used (NotAClusterError, NewerFormatError …).
-        AuthenticationError: the credential was refused.
+        UnsupportedError: it is a remote cluster.
     """
     parsed = parse_address(address)
     if parsed.kind == "embedded":
@@ -40,9 +39,13 @@ def connect(address: str | os.PathLike[str] | Address, credential: Any = None, *
         return EmbeddedCluster.open(
             parsed.text, **_known(options, ("create", "memory", "threads", "principal"))
         )
-    from spark_kusto.client.remote import RemoteCluster
+    from spark_kusto.errors import UnsupportedError
 
-    return RemoteCluster.open(parsed, credential, **_known(options, ("timeout", "application")))
+    raise UnsupportedError(
+        f"'{parsed.text}' is a remote cluster; this release connects to embedded clusters only.",
+        feature="remote clusters",
+        remedy="Give a directory: connect('./kusto-data') makes an embedded cluster there.",
+    )
 
 
 def _known(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

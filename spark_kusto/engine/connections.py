@@ -279,8 +279,8 @@ def missing_file(path: str) -> StorageError:
         return StorageError(
             f"The embedded cluster's directory '{folder.parent.parent}' is not visible on this machine "
             f"({os.uname().nodename}).",
-            remedy="Executors must see the path under the same name. Serve the cluster over HTTP "
-            "('spark-kusto serve') or use a cluster with staging through blobs.",
+            remedy="Executors must see the path under the same name, or read through blobs: "
+            "give transientStorage and readMode=ForceDistributedMode.",
         )
     return SnapshotExpiredError(
         f"The file '{path}' is gone: the snapshot that names it has outlived the grace period "

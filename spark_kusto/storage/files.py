@@ -209,6 +209,5 @@ def require_local(path: Path, mounts: str | None = None) -> None:
         return  # a sandbox whose whole disk is served this way, to one kernel only
     raise NetworkFileSystemError(
         f"'{path}' is on a network file system ({kind}): several processes cannot share a cluster there.",
-        remedy="Keep the cluster on a local disk; for other machines, serve it with 'spark-kusto serve' "
-        "and give http://HOST:PORT as the cluster.",
+        remedy="Keep the cluster on a local disk; executors on other machines read and write through blobs.",
     )

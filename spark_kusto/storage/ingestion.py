@@ -540,7 +540,7 @@ class Ingestion(TableChanges):
                 extent_id=file.extent_id,
                 path=file.path,
                 remedy="Executors must see the cluster's directory under the same path as the driver; "
-                "if they cannot, serve the cluster over HTTP.",
+                "if they cannot, write through blobs (kustoIngestionStorageContainer).",
             )
         return file.row_count > 0
 
