@@ -56,6 +56,9 @@ def row_of(name: str) -> Row | None:
 
 def _call_name(call: Call, default: str | None) -> str | None:
     row = row_of(call.name)
+    if len(call.arguments) == 1:
+        # ``hll_merge(a, b)`` is a function, ``hll_merge(a)`` an aggregate.
+        row = registry.aggregates().get(call.name, row)
     if row is None or row.column is None:
         return default
     if isinstance(row, ScalarRow) and row.column_if_single and len(call.arguments) != 1:

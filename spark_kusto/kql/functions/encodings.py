@@ -12,7 +12,9 @@ from spark_kusto.kql.registry import (
     DYNAMIC,
     GUID,
     STRING,
+    Emission,
     optional,
+    parameter,
     python_row,
     python_scalar,
     repeated,
@@ -73,6 +75,29 @@ python_scalar(
     encodings.unicode_codepoints_to_string,
     aliases=("make_string",),
     calls_on_null=True,
+)
+
+
+def _translate(call: Emission) -> str:
+    # DuckDB drops what has no counterpart; Kusto repeats the last character of the second list.
+    return call.once(
+        "translate({text}, {search}, CASE WHEN {put} <> '' AND length({put}) < length({search})"
+        " THEN rpad({put}, length({search})::INTEGER, right({put}, 1)) ELSE {put} END)",
+        search=call.sql[0],
+        put=call.sql[1],
+        text=call.sql[2],
+    )
+
+
+scalar(
+    "translate",
+    [
+        parameter(STRING, "search_list"),
+        parameter(STRING, "replacement_list"),
+        parameter(STRING, "source"),
+    ],
+    STRING,
+    _translate,
 )
 
 python_scalar("parse_csv", [STRING], DYNAMIC, parsing.parse_csv, aliases=("parsecsv",), column="{0}")

@@ -280,8 +280,11 @@ python_scalar(
     [parameter(DYNAMIC, "tdigest"), repeated(frozenset({REAL, DYNAMIC}), "percentile")],
     DYNAMIC,
     _percentiles_of,
+    aliases=("percentile_array_tdigest",),
     column="percentile_tdigest_{0}",
 )
+python_scalar("tdigest_isvalid", [DYNAMIC], BOOL, lambda value: tdigest.from_json(value) is not None)
+python_scalar("hll_isvalid", [DYNAMIC], BOOL, lambda value: hll.from_json(value) is not None)
 
 
 def _ranking(name: str) -> Callable[[Emission], str]:
