@@ -264,6 +264,10 @@ _LONG = rf"{_WEEKDAY}{_MONTH}\s+(?P<day>[0-9]{{1,2}}),?\s+(?P<year>[0-9]{{4}}){_
 _DATETIMES = tuple(
     re.compile(pattern + r"\Z", re.IGNORECASE) for pattern in (_ISO, _COMPACT, _AMERICAN, _RFC, _LONG)
 )
+# datetime(2025, 6, 14) and datetime(2017 - 08 - 01) are dates for Kusto too.
+_LOOSE_DATE = re.compile(
+    r"\s*(?P<year>[0-9]{4})\s*[-,/.]\s*(?P<month>[0-9]{1,2})\s*[-,/.]\s*(?P<day>[0-9]{1,2})\s*\Z"
+)
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 
 
@@ -276,7 +280,8 @@ def parse_datetime(text: str) -> datetime | None:
         match = pattern.match(text)
         if match:
             return _build_datetime(match.groupdict())
-    return None
+    match = _LOOSE_DATE.match(text)
+    return _build_datetime(match.groupdict()) if match else None
 
 
 def _build_datetime(parts: dict[str, str | None]) -> datetime | None:

@@ -201,9 +201,9 @@ def _replace_strings(source: str, lookups: Any, rewrites: Any) -> str:
             rewrite = rewrites[position] if position < len(rewrites) else ""
         else:
             rewrite = rewrites
-        # Pairs that are not both text replace nothing.
-        if isinstance(lookup, str) and isinstance(rewrite, str) and lookup:
-            pairs.setdefault(lookup, rewrite)
+        if isinstance(lookup, str) and lookup:
+            # What is to become a number, say, is found and stays.
+            pairs.setdefault(lookup, rewrite if isinstance(rewrite, str) else lookup)
     if not pairs:
         return source
     # All at once: what one pair puts in, another does not replace.
