@@ -169,6 +169,8 @@ def _value(request: Request, policy: Policy) -> Any:
     value = request.get("value")
     if policy.name == "roworder" and isinstance(value, tuple):
         return [{"ColumnName": name, "Order": order} for name, order in value]
+    if isinstance(value, bool):
+        return value
     if isinstance(value, str) and value in ("true", "false"):
         return value == "true"
     if isinstance(value, str):
