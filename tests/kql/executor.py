@@ -13,6 +13,7 @@ import duckdb
 import pyarrow as pa
 
 from spark_kusto import kql
+from spark_kusto.engine.running import with_relations
 from spark_kusto.kql import registry
 from spark_kusto.kql.catalog import StaticCatalog, StoredFunction
 from spark_kusto.kql.compiled import CompiledQuery, PythonStage, QueryResult, SqlStage
@@ -101,15 +102,11 @@ class Database:
                 else:
                     chosen.append(f"f{names.index(column.name)} AS {column.sql_name}")
             view = f"table_{scan.table}".replace(" ", "_")
-            relations.append(
-                f'{scan.id} AS NOT MATERIALIZED (SELECT {", ".join(chosen) or "1 AS one"} FROM "{view}")'
-            )
+            relations.append((scan.id, f'SELECT {", ".join(chosen) or "1 AS one"} FROM "{view}"'))
         for name in stage.inputs:
             self.connection.register(f"input_{name}", made[name])
-            relations.append(f"{name} AS NOT MATERIALIZED (SELECT * FROM input_{name})")
-        text = f"({stage.sql})"
-        if relations:
-            text = f"WITH {', '.join(relations)} {text}"
+            relations.append((name, f"SELECT * FROM input_{name}"))
+        text = with_relations(stage.sql, relations)
         return self.connection.sql(text, params=dict(stage.parameters) or None).to_arrow_table()
 
     def query(self, text: str, **options: Any) -> tuple[list[str], list[str], list[tuple[Any, ...]]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -38,6 +39,8 @@ from spark_kusto.kql.sql.substitution import substitute
 from spark_kusto.types import KustoType
 
 _LARGE_VALUES = 64
+
+_CONSTANT = re.compile(r"'(?:[^']|'')*'|-?[0-9.]+|NULL|true|false", re.IGNORECASE)
 
 
 @dataclass(slots=True)
@@ -153,7 +156,11 @@ class StageWriter:
             name = key.expression.id
             direction = " DESC" if key.descending else " ASC"
             nulls = "FIRST" if key.nulls_first else "LAST"
-            parts.append(f"{select.items.get(name, name)}{direction} NULLS {nulls}")
+            text = select.items.get(name, name)
+            if _CONSTANT.fullmatch(text):
+                # DuckDB takes a number for a position and refuses other bare constants.
+                text = f"CAST({text} AS VARCHAR)"
+            parts.append(f"{text}{direction} NULLS {nulls}")
         return ", ".join(parts)
 
     def _alias(self) -> str:
