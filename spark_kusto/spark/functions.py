@@ -14,6 +14,7 @@ from spark_kusto.spark.options import SinkOptions, sink_options
 from spark_kusto.spark.progress import progress
 from spark_kusto.spark.properties import ClientRequestProperties, SparkIngestionProperties
 from spark_kusto.spark.registration import install_push_down
+from spark_kusto.spark.staging import open_staging
 from spark_kusto.spark.stream_writer import BATCH_ID, QUERY_ID
 from spark_kusto.spark.writer import log_result
 from spark_kusto.spark.writing import begin, columns_of, stage, variants_of
@@ -181,16 +182,18 @@ def _streaming_query(df: DataFrame, classic: bool) -> str:
 def _write(df: DataFrame, options: SinkOptions, overwrite: bool) -> IngestResult:
     columns = columns_of(df.schema)
     once = _once_only(df, options)
+    staging = open_staging(options.connection, options.staging, ingestion=True)
     with options.connection.open() as cluster:
-        plan = begin(cluster, options, columns, overwrite)
+        # This process commits, too: it can renew what executors upload with.
+        plan = begin(cluster, options, columns, overwrite, staging=staging, renew=True)
         staged: list[StagedFiles] = []
         try:
             staged = _stage(df, plan)
             result = cluster.commit_ingest(
-                plan, staged, writer_id=options.writer_id, batch_id=options.batch_id
+                plan, staged, writer_id=options.writer_id, batch_id=options.batch_id, staging=staging
             )
         except BaseException:
-            cluster.abort_ingest(plan, staged)
+            cluster.abort_ingest(plan, staged, staging=staging)
             raise
     if once is not None:
         _written.add(once)

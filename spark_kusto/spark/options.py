@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from spark_kusto.client.auth import AUTH_OPTIONS
 from spark_kusto.errors import OptionError, edit_distance
 from spark_kusto.spark.names import (
     ReadMode,
@@ -29,6 +30,7 @@ from spark_kusto.spark.properties import (
     json_object,
     text_list,
 )
+from spark_kusto.spark.staging import APPLICATION_KEY, STAGING_OPTIONS
 
 if TYPE_CHECKING:
     from spark_kusto.client import Cluster
@@ -40,25 +42,7 @@ PUSHDOWN_KEY = "__kusto_pushdown"
 PARALLELISM_KEY = "__kusto_parallelism"
 """The key under which the session's default parallelism reaches the planning process."""
 
-_AUTH = (
-    "kustoAadAppId",
-    "kustoAadAppSecret",
-    "kustoAadAuthorityID",
-    "kustoAadAppCertPath",
-    "kustoAadAppCertPassword",
-    "accessToken",
-    "userPrompt",
-    "managedIdentityAuth",
-    "managedIdentityClientId",
-    "tokenProvider",
-    "keyVaultUri",
-    "keyVaultAppId",
-    "keyVaultAppKey",
-    "keyVaultPemFilePath",
-    "keyVaultPemFileKey",
-    "authMethod",
-    "kustoIngestionUri",
-)
+_AUTH = (*AUTH_OPTIONS, "kustoIngestionUri")
 
 _logged: set[str] = set()
 
@@ -114,7 +98,8 @@ class SourceOptions:
     read_mode: ReadMode | None = None
     push_down: bool = True
     transient_cache: bool = False
-    transient_storage: str | None = field(default=None, repr=False)
+    staging: Mapping[str, str] = field(default_factory=dict, repr=False)
+    application: str | None = None
     export_options: Mapping[str, Any] = field(default_factory=dict)
     partitions: int | None = None
     partition_column: str | None = None
@@ -149,7 +134,7 @@ class SinkOptions:
     writer_id: str | None = None
     batch_id: int | None = None
     staging_expiry: timedelta = timedelta(days=7)
-    ingestion_storage: str | None = field(default=None, repr=False)
+    staging: Mapping[str, str] = field(default_factory=dict, repr=False)
     timeout: timedelta = timedelta(days=2)
     request_id: str | None = None
 
@@ -269,6 +254,12 @@ def _connection(values: _Values) -> Connection:
     return Connection(cluster, database, settings)
 
 
+def _staging(values: _Values) -> dict[str, str]:
+    values.flag("stagingKeep")
+    values.number("stagingSasLifetime")
+    return {name: text for name in STAGING_OPTIONS if (text := values.text(name)) is not None}
+
+
 def _checked_query(text: str) -> str:
     """The query without what would break text appended to it: a last ``;``, a closing comment.
 
@@ -289,12 +280,24 @@ def _checked_query(text: str) -> str:
     return query
 
 
+def _check_present(given: Mapping[str, str]) -> None:
+    if not any(key.lower() in _BY_KEY for key in given):
+        raise OptionError(
+            "No option of the source came along. Spark does not hand over the OPTIONS that a table of its"
+            " catalog was created with.",
+            remedy="Call spark_kusto.register(spark), which puts them back; or use CREATE TEMPORARY VIEW …"
+            " USING kusto OPTIONS (…), or SELECT … FROM t WITH ('kustoCluster' = '…', …) and INSERT INTO t"
+            " WITH (…).",
+        )
+
+
 def source_options(given: Mapping[str, str]) -> SourceOptions:
     """The options of a read.
 
     Raises:
         OptionError: something is missing, misspelled, malformed, or contradicts another option.
     """
+    _check_present(given)
     values = _Values(given, "source")
     properties = ClientRequestProperties()
     request = values.text("clientRequestPropertiesJson")
@@ -337,7 +340,8 @@ def source_options(given: Mapping[str, str]) -> SourceOptions:
         # An export that is read again serves any filter only if none is pushed into it.
         push_down=values.flag("queryFilterPushDown", default=not cached),
         transient_cache=cached,
-        transient_storage=values.text("transientStorage"),
+        staging=_staging(values),
+        application=folded.get(APPLICATION_KEY),
         export_options=values.mapping("kustoExportOptionsJson"),
         partitions=partitions,
         partition_column=column,
@@ -390,6 +394,7 @@ def sink_options(given: Mapping[str, str]) -> SinkOptions:
     Raises:
         OptionError: something is missing, misspelled, malformed, or contradicts another option.
     """
+    _check_present(given)
     values = _Values(given, "sink")
     connection = _connection(values)
     table = values.required("kustoTable", "TableName")
@@ -438,7 +443,7 @@ def sink_options(given: Mapping[str, str]) -> SinkOptions:
         writer_id=writer,
         batch_id=batch,
         staging_expiry=values.seconds("stagingResourcesAutoCleanupTimeout", timedelta(days=7)),
-        ingestion_storage=values.text("kustoIngestionStorageContainer"),
+        staging=_staging(values),
         timeout=values.seconds("timeoutLimit", timedelta(days=2)),
         request_id=values.text("requestId"),
     )

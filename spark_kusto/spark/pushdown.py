@@ -60,7 +60,9 @@ class Pushdown:
         if self.aggregation is not None:
             results = self.aggregation.results
             totals = {n: [t.high, t.low, t.ansi] for n, t in self.aggregation.totals.items()}
-        return json.dumps({"kql": self.operators(), "totals": totals, "results": results})
+        return json.dumps(
+            {"kql": self.operators(), "totals": totals, "results": results, "limit": self.limit}
+        )
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,13 @@ class PushedQuery:
 
     Attributes:
         results: names of an aggregate's result columns; None where the reader projects by itself.
+        limit: rows the answer has at most; None where that is not known.
     """
 
     kql: str = ""
     totals: Mapping[str, Total] = field(default_factory=dict)
     results: tuple[str, ...] | None = None
+    limit: int | None = None
 
     @classmethod
     def from_json(cls, text: str) -> PushedQuery:
@@ -81,7 +85,7 @@ class PushedQuery:
         given = json.loads(text)
         totals = {name: Total(*parts) for name, parts in given["totals"].items()}
         results = given["results"]
-        return cls(given["kql"], totals, None if results is None else tuple(results))
+        return cls(given["kql"], totals, None if results is None else tuple(results), given.get("limit"))
 
 
 @dataclass(frozen=True)

@@ -13,11 +13,13 @@ from pyspark.sql.datasource import DataSourceReader, InputPartition
 
 from spark_kusto.errors import KustoError, redact
 from spark_kusto.spark.aggregates import Total
+from spark_kusto.spark.names import ReadMode
 from spark_kusto.spark.options import SourceOptions
 from spark_kusto.spark.pushdown import PushedQuery
 from spark_kusto.spark.query_text import quoted_name
 from spark_kusto.spark.reading import Field, Shaper, base_query, fields_of, project
 from spark_kusto.spark.shipping import shipped
+from spark_kusto.spark.staging import open_staging
 from spark_kusto.types import Column, KustoType
 
 if TYPE_CHECKING:
@@ -29,6 +31,13 @@ if TYPE_CHECKING:
 log = logging.getLogger("spark_kusto.spark")
 
 _ATTEMPTS = 4
+_SMALL_ROWS = 100_000
+
+_MODES: dict[ReadMode | None, Any] = {
+    None: "auto",
+    ReadMode.ForceSingleMode: "single",
+    ReadMode.ForceDistributedMode: "distributed",
+}
 
 
 class KustoPartition(InputPartition):
@@ -94,7 +103,11 @@ def plan_partitions(
             Field(name, spark, nullable, name, made.get(name, KustoType.LONG))
             for name, spark, nullable in wanted
         )
-    plans = _plans(cluster, options, query, after=after, snapshot=snapshot or options.snapshot)
+    # Nothing is gained by exporting an answer that is known to be small.
+    small = pushed.results is not None or (pushed.limit is not None and pushed.limit <= _SMALL_ROWS)
+    plans = _plans(
+        cluster, options, query, after=after, snapshot=snapshot or options.snapshot, is_small=small
+    )
     totals = dict(pushed.totals)
     tasks: list[InputPartition] = [
         KustoPartition(task, fields, totals) for plan in plans for task in plan.tasks
@@ -112,9 +125,20 @@ def plan_partitions(
 
 
 def _plans(
-    cluster: Cluster, options: SourceOptions, query: str, *, after: str | None, snapshot: str | None
+    cluster: Cluster,
+    options: SourceOptions,
+    query: str,
+    *,
+    after: str | None,
+    snapshot: str | None,
+    is_small: bool = False,
 ) -> list[ScanPlan]:
     parallelism = options.partitions or options.parallelism or os.cpu_count() or 1
+
+    staging = open_staging(options.connection, options.staging)
+    mode = _MODES[options.read_mode]
+    if options.read_mode is None and is_small:
+        mode = "single"
 
     def plan(text: str, at: str | None) -> ScanPlan:
         return cluster.plan_scan(
@@ -127,6 +151,11 @@ def _plans(
             shape="spark",
             parameters=dict(options.parameters),
             properties=dict(options.properties),
+            mode=mode,
+            expiry=options.expiry,
+            export_options=options.export_options,
+            staging=staging,
+            purpose=options.application or "read",
         )
 
     if options.partition_column is None or options.partitions is None:

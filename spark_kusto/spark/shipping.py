@@ -40,9 +40,12 @@ def _make(cls: Any, state: dict[str, Any]) -> Any:
     return made
 
 
-def shipped(value: object) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
-    """What ``__reduce__`` of a reader or writer returns; its state must pickle by itself."""
-    return (_unpack, (pickle.dumps(_Shipment(type(value), value.__dict__)),))
+def shipped(value: object, **other: Any) -> tuple[Callable[[bytes], Any], tuple[bytes]]:
+    """What ``__reduce__`` of a reader or writer returns; its state must pickle by itself.
+
+    other: attributes that travel in place of the value's own.
+    """
+    return (_unpack, (pickle.dumps(_Shipment(type(value), {**value.__dict__, **other})),))
 
 
 class _Shipment:

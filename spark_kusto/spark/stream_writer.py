@@ -19,6 +19,7 @@ from spark_kusto.errors import IngestError
 from spark_kusto.spark.names import WriteMode
 from spark_kusto.spark.options import SinkOptions
 from spark_kusto.spark.shipping import shipped
+from spark_kusto.spark.staging import bare, open_staging
 from spark_kusto.spark.writer import log_result
 from spark_kusto.spark.writing import begin, columns_of, stage, variants_of
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import Row, StructType
 
     from spark_kusto.client import IngestPlan, StagedFiles
+    from spark_kusto.staging import TransientStorage
 
 try:
     from pyspark.sql.datasource import DataSourceStreamArrowWriter as _Base
@@ -76,8 +78,14 @@ class KustoStreamWriter(_Base):
     def __reduce__(self) -> Any:
         if self._plan is None:
             with self._options.connection.open() as cluster:
-                self._plan = begin(cluster, self._options, self._columns, self._overwrite)
-        return shipped(self)
+                self._plan = begin(
+                    cluster, self._options, self._columns, self._overwrite, staging=self._staging()
+                )
+        # The commit has a writer of its own; this one only goes to executors.
+        return shipped(self, _options=bare(self._options))
+
+    def _staging(self) -> TransientStorage | None:
+        return open_staging(self._options.connection, self._options.staging, ingestion=True)
 
     def write(self, iterator: Iterator[Any]) -> WriterCommitMessage:
         """Stage one task's rows."""
@@ -98,9 +106,10 @@ class KustoStreamWriter(_Base):
             return
         plan = given[0].plan
         staged = [message.staged for message in given]
+        staging = self._staging()
         with self._options.connection.open() as cluster:
             if not self._overwrite and not sum(part.rows for part in staged):
-                cluster.abort_ingest(plan, staged)
+                cluster.abort_ingest(plan, staged, staging=staging)
                 return
             writer = self._options.writer_id or given[0].query_id
             if writer is None:
@@ -109,7 +118,7 @@ class KustoStreamWriter(_Base):
                     " told from a new one.",
                     remedy="Give the writer an identity with the option writerId.",
                 )
-            result = cluster.commit_ingest(plan, staged, writer_id=writer, batch_id=batchId)
+            result = cluster.commit_ingest(plan, staged, writer_id=writer, batch_id=batchId, staging=staging)
         log_result(self._options, result)
         self._notice_pace()
 
@@ -118,7 +127,8 @@ class KustoStreamWriter(_Base):
         given = [message for message in messages if isinstance(message, StreamMessage)]
         if given:
             with self._options.connection.open() as cluster:
-                cluster.abort_ingest(given[0].plan, [message.staged for message in given])
+                staged = [message.staged for message in given]
+                cluster.abort_ingest(given[0].plan, staged, staging=self._staging())
 
     def _notice_pace(self) -> None:
         if self._options.mode is not WriteMode.Queued or self._options.ingestion.flushImmediately:

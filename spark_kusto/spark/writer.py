@@ -11,6 +11,7 @@ from pyspark.sql.datasource import DataSourceArrowWriter, WriterCommitMessage
 
 from spark_kusto.spark.options import SinkOptions
 from spark_kusto.spark.shipping import shipped
+from spark_kusto.spark.staging import Sealed, bare, open_staging, seal, secrets_of, with_secrets
 from spark_kusto.spark.writing import begin, columns_of, stage, variants_of
 
 if TYPE_CHECKING:
@@ -42,11 +43,23 @@ class KustoWriter(DataSourceArrowWriter):
         self._options = options
         self._variants = variants_of(schema)
         columns = columns_of(schema)
+        staging = open_staging(options.connection, options.staging, ingestion=True)
         with options.connection.open() as cluster:
-            self._plan = begin(cluster, options, columns, overwrite)
+            self._plan = begin(cluster, options, columns, overwrite, staging=staging)
+        self._sealed: Sealed | None = None
 
     def __reduce__(self) -> Any:
-        return shipped(self)
+        # One pickle serves the tasks and the commit, and only the commit may know secrets.
+        if self._sealed is None:
+            self._sealed = seal(secrets_of(self._options))
+        return shipped(self, _options=bare(self._options))
+
+    def _whole_options(self) -> SinkOptions:
+        return self._options if self._sealed is None else with_secrets(self._options, self._sealed.open())
+
+    def _forget(self) -> None:
+        if self._sealed is not None:
+            self._sealed.discard()
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> WriterCommitMessage:
         """Stage one task's rows."""
@@ -55,17 +68,27 @@ class KustoWriter(DataSourceArrowWriter):
     def commit(self, messages: list[WriterCommitMessage | None]) -> None:
         """Make everything staged visible at once."""
         staged = [message.staged for message in messages if isinstance(message, StagedMessage)]
-        with self._options.connection.open() as cluster:
+        options = self._whole_options()
+        staging = open_staging(options.connection, options.staging, ingestion=True)
+        with options.connection.open() as cluster:
             result = cluster.commit_ingest(
-                self._plan, staged, writer_id=self._options.writer_id, batch_id=self._options.batch_id
+                self._plan,
+                staged,
+                writer_id=options.writer_id,
+                batch_id=options.batch_id,
+                staging=staging,
             )
-        log_result(self._options, result)
+        self._forget()
+        log_result(options, result)
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:
         """Drop what was staged; nothing of it was visible."""
         staged = [message.staged for message in messages if isinstance(message, StagedMessage)]
-        with self._options.connection.open() as cluster:
-            cluster.abort_ingest(self._plan, staged)
+        options = self._whole_options()
+        staging = open_staging(options.connection, options.staging, ingestion=True)
+        with options.connection.open() as cluster:
+            cluster.abort_ingest(self._plan, staged, staging=staging)
+        self._forget()
 
 
 def log_result(options: SinkOptions, result: IngestResult) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from spark_kusto.client import Cluster, IngestPlan, IngestProperties, Replace, StagedFiles
     from spark_kusto.spark.options import SinkOptions
+    from spark_kusto.staging import TransientStorage
 
 _KUSTO = {
     "boolean": KustoType.BOOL,
@@ -146,10 +147,27 @@ _MODES: dict[WriteMode, Any] = {
 }
 
 
-def begin(cluster: Cluster, options: SinkOptions, columns: Sequence[Column], overwrite: bool) -> IngestPlan:
+def begin(
+    cluster: Cluster,
+    options: SinkOptions,
+    columns: Sequence[Column],
+    overwrite: bool,
+    *,
+    staging: TransientStorage | None = None,
+    renew: bool = False,
+) -> IngestPlan:
     """Begin the ingestion of a write.
 
+    Args:
+        cluster: the cluster.
+        options: of the write.
+        columns: of the DataFrame.
+        overwrite: whether rows are replaced.
+        staging: where executors upload; None where they write into the cluster's directory.
+        renew: this process stays until the commit.
+
     Raises:
+        StagingError: a container cannot be written to.
         SchemaMismatchError: the table's columns do not fit, with every mismatch at once.
         EntityNotFoundError: the table does not exist, and is not to be created.
     """
@@ -163,6 +181,8 @@ def begin(cluster: Cluster, options: SinkOptions, columns: Sequence[Column], ove
         replace=replacement(options, overwrite),
         mode=_MODES[options.mode],
         properties=properties_of(options),
+        staging=staging,
+        renew=renew,
     )
 
 

@@ -185,6 +185,24 @@ class TransientStorage:
             if swept.deleted:
                 log.info("Swept expired staging: %s", swept)
 
+    def delete_all(self, database: str, operation: str) -> CleanupSummary:
+        """Remove every directory that was begun for a database and operation of these names.
+
+        Does not raise: what could not be removed is in the summary, and in the log as a warning.
+        """
+        stem = f"{_safe(database)}/{_safe(operation)}-"
+        summary = CleanupSummary(f"staging directories '{stem}*'")
+        for signer in self.signers:
+            prefix = signer.container.address.within(stem)
+            try:
+                with self.open_channel(signer) as channel:
+                    summary += remove(channel, survey(channel, prefix), place=stem)
+            except StagingError as problem:
+                summary.refused.append(Refusal(prefix, problem.message))
+        if summary.refused:
+            log.warning("Staged blobs are left behind: %s", summary)
+        return summary
+
     def directory(self, name: str) -> StagingDirectory:
         """A directory begun elsewhere (another process of the driver), by its name."""
         if not name or name.startswith("/") or any(part in ("", ".", "..") for part in name.split("/")):

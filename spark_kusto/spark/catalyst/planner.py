@@ -21,6 +21,7 @@ from spark_kusto.spark.predicates import SourceColumn
 from spark_kusto.spark.pushdown import Pushdown, push
 from spark_kusto.spark.query_text import appendable
 from spark_kusto.spark.reading import base_query
+from spark_kusto.spark.staging import APPLICATION_KEY, ApplicationReads
 
 if TYPE_CHECKING:
     from spark_kusto.client import Cluster
@@ -43,6 +44,7 @@ class Planner:
     def __init__(self, parallelism: int) -> None:
         self._parallelism = parallelism
         self._lock = threading.Lock()
+        self._reads = ApplicationReads()
         self._clusters: dict[str, Cluster] = {}
         self._columns: dict[str, tuple[float, tuple[Column, ...]]] = {}
         self._snapshots: OrderedDict[tuple[str, str, str], str] = OrderedDict()
@@ -74,7 +76,12 @@ class Planner:
             return None
         tail = found.pushdown.kql()
         rows, size = self._size(cluster, options, found.pushdown, tail, request, found.columns)
-        extra = {PARALLELISM_KEY: str(self._parallelism), PUSHDOWN_KEY: found.pushdown.to_json()}
+        self._reads.remember(options)
+        extra = {
+            APPLICATION_KEY: self._reads.purpose,
+            PARALLELISM_KEY: str(self._parallelism),
+            PUSHDOWN_KEY: found.pushdown.to_json(),
+        }
         if options.snapshot is None:
             extra["snapshot"] = self._snapshot(cluster, options, request["plan"])
         aggregation = found.pushdown.aggregation

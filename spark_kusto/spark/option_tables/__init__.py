@@ -13,8 +13,9 @@ from spark_kusto.spark.option_tables.common import COMMON
 from spark_kusto.spark.option_tables.sink import SINK
 from spark_kusto.spark.option_tables.source import SOURCE
 from spark_kusto.spark.option_tables.spec import OptionSpec, Scope
+from spark_kusto.spark.option_tables.staging import STAGING
 
-OPTIONS: tuple[OptionSpec, ...] = (*COMMON, *SOURCE, *SINK)
+OPTIONS: tuple[OptionSpec, ...] = (*COMMON, *STAGING, *SOURCE, *SINK)
 """Every option, in the order the documentation lists them."""
 
 SPARK_KEYS = frozenset(

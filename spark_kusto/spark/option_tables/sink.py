@@ -182,7 +182,7 @@ SINK = (
         "kustoIngestionStorageContainer",
         "json",
         "sink",
-        "Blob containers to stage in, the official connector's JSON.",
+        "Blob containers to stage in, the official connector's JSON, or any form of transientStorage.",
         secret=True,
     ),
     OptionSpec(

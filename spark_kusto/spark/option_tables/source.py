@@ -52,8 +52,8 @@ SOURCE = (
         "enum",
         "source",
         "`ForceSingleMode` runs the query once and reads its answer in one task;"
-        " `ForceDistributedMode` exports it and reads the files in parallel. By default, what the"
-        " size asks for.",
+        " `ForceDistributedMode` exports it, through transientStorage where that is given, and reads the"
+        " files in parallel. By default, what the size asks for.",
         choices=values(ReadMode),
         aliases=("dbgForceReadMode",),
         value_aliases={
@@ -77,17 +77,11 @@ SOURCE = (
         aliases=("distributedModeExportQueryOnlyOnce",),
     ),
     OptionSpec(
-        "transientStorage",
-        "json",
-        "source",
-        "Blob containers for distributed reads, the official connector's JSON.",
-        secret=True,
-    ),
-    OptionSpec(
         "kustoExportOptionsJson",
         "json",
         "source",
-        "Further properties of the `.export` command of distributed reads.",
+        "Further properties of the `.export` command of distributed reads: sizeLimit (MB of a file, 128),"
+        " compressionType, compressed.",
     ),
     OptionSpec(
         "numPartitions",
@@ -123,7 +117,7 @@ SOURCE = (
         "readExpiry",
         "int",
         "source",
-        "Seconds that exported files of a read are kept for further actions on the same DataFrame.",
+        "Seconds that exported files and blobs of a read are kept for further actions on the same DataFrame.",
         default="14400",
         minimum=1,
         ours=True,
@@ -161,14 +155,6 @@ SOURCE = (
         notice="files are read through the storage service's own client, not through Hadoop",
     ),
     OptionSpec(
-        "blobStorageEndpointSuffix",
-        "text",
-        "source",
-        "Declared and never read by the official connector.",
-        aliases=("blobStorageDomainPostfix",),
-        notice="give endpointSuffix inside transientStorage",
-    ),
-    OptionSpec(
         "dbgBlobCompressOnExport",
         "bool",
         "source",
@@ -189,37 +175,6 @@ SOURCE = (
         "source",
         "Of releases before 2.0.",
         notice="no Hadoop configuration is needed",
-    ),
-    OptionSpec(
-        "blobContainer",
-        "text",
-        "source",
-        "Of releases before 2.0: container of the transient storage.",
-        notice="give the container in transientStorage",
-    ),
-    OptionSpec(
-        "blobStorageAccountName",
-        "text",
-        "source",
-        "Of releases before 2.0: account of the transient storage.",
-        notice="give the account in transientStorage",
-    ),
-    OptionSpec(
-        "blobStorageAccountKey",
-        "text",
-        "source",
-        "Of releases before 2.0: key of the transient storage.",
-        aliases=("blobStorageSasKey",),
-        secret=True,
-        notice="give the key in transientStorage",
-    ),
-    OptionSpec(
-        "blobStorageSasUrl",
-        "text",
-        "source",
-        "Of releases before 2.0: the transient storage's container with its SAS.",
-        secret=True,
-        notice="give sasUrl in transientStorage",
     ),
     *(
         OptionSpec(
