@@ -9,6 +9,11 @@ from typing import Any
 from spark_kusto.kql import registry
 from spark_kusto.kql.registry import RefusedRow, Row
 
+_SOURCES = {
+    "cluster": "names the cluster itself only",
+    "view": "marks a view in let",
+}
+
 KINDS = ("operators", "functions", "aggregates", "plugins")
 """Kinds of names, in the order in which they are shown."""
 
@@ -37,8 +42,12 @@ def entries() -> Iterator[Entry]:
     """All names, by kind and alphabetically."""
     from spark_kusto.kql.binder.tabular import operator_names
 
+    from spark_kusto.kql.binder.sources import SOURCE_CALLS
+
     for name in operator_names():
         yield Entry("operators", name)
+    for name in sorted(SOURCE_CALLS - registry.scalars().keys()):
+        yield Entry("functions", name, difference=_SOURCES.get(name, ""))
     tables: tuple[tuple[str, Mapping[str, Any]], ...] = (
         ("functions", registry.scalars()),
         ("aggregates", registry.aggregates()),
