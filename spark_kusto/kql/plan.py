@@ -101,6 +101,10 @@ class InQuery(Expr):
     negated: bool = False
 
 
+PYTHON_WINDOW = "$python:"
+"""What the template of a window function in Python begins with; the operator's name follows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window(Expr):
     """A window function over the input's order. ``template`` is SQL with ``{0}`` ... for the

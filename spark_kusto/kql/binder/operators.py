@@ -384,7 +384,7 @@ def _equal(call: Emission) -> str:
     if call.filter_position or not (left.nullable or right.nullable):
         return bare
     if not (left.nullable and right.nullable):
-        return f"coalesce({bare}, false)"
+        return f"({left.sql} IS NOT DISTINCT FROM {right.sql})"
     return f"CASE WHEN {left.sql} IS NULL AND {right.sql} IS NULL THEN NULL ELSE coalesce({bare}, false) END"
 
 

@@ -10,8 +10,20 @@ from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.calls import Several, bind_outcome
 from spark_kusto.kql.binder.context import Context, Relation
 from spark_kusto.kql.binder.naming import inferred_name
-from spark_kusto.kql.plan import Column, Expr, ExtendNode, OrderKey, Window, contains, has_window
+from spark_kusto.kql.binder.rewriting import rewrite
+from spark_kusto.kql.plan import (
+    PYTHON_WINDOW,
+    Column,
+    Expr,
+    ExtendNode,
+    OrderKey,
+    PythonNode,
+    Window,
+    contains,
+    has_window,
+)
 from spark_kusto.kql.registry import LONG
+from spark_kusto.kql.sql.substitution import substitute
 
 if TYPE_CHECKING:
     from spark_kusto.kql.binder.core import Binder
@@ -97,6 +109,8 @@ def add_columns(
     """
     if not any(has_window(expression) for expression in expressions):
         return binder.as_columns(relation, expressions)
+    if any(contains(expression, _is_python) for expression in expressions):
+        relation, expressions = _run_python(binder, relation, expressions)
     nested = [e for e in expressions if contains(e, _window_over_window)]
     if nested:
         relation, expressions = _unnest_windows(binder, relation, expressions)
@@ -110,6 +124,66 @@ def add_columns(
     binder.session.row_numbers.add(number.id)
     order = (OrderKey(number, False, True),)
     return replace(relation, node=node, order=order, serialized=True), columns
+
+
+def _is_python(expression: Expr) -> bool:
+    return isinstance(expression, Window) and expression.template.startswith(PYTHON_WINDOW)
+
+
+def _run_python(
+    binder: Binder, relation: Relation, expressions: Sequence[Expr]
+) -> tuple[Relation, Sequence[Expr]]:
+    """Window functions in Python become columns, each by a Python operator over the whole table."""
+    found: dict[Expr, Column] = {}
+
+    def lift(expression: Expr) -> Expr:
+        if isinstance(expression, Window) and _is_python(expression):
+            if expression not in found:
+                found[expression] = binder.column_like(expression)
+            return found[expression]
+        return expression
+
+    taken = [rewrite(expression, lift, top_down=True) for expression in expressions]
+    for window, column in found.items():
+        assert isinstance(window, Window)
+        kept = {c.id: c for _, c in relation.columns}
+        kept.update(
+            {k.expression.id: k.expression for k in relation.order if isinstance(k.expression, Column)}
+        )
+        for expression in (*taken, *found):
+            kept.update({c.id: c for c in _columns_in(expression) if c not in found.values()})
+        for done in found.values():
+            if done is column:
+                break
+            kept[done.id] = done
+        relation, arguments = add_columns(binder, relation, window.arguments)
+        for key in relation.order:
+            if isinstance(key.expression, Column):
+                kept[key.expression.id] = key.expression
+        handed = list(kept.items())
+        extra = [(f"$a{place}", argument) for place, argument in enumerate(arguments)]
+        name = window.template.removeprefix(PYTHON_WINDOW)
+        values = tuple((f"$a{place}", binder.column_like(a)) for place, a in enumerate(arguments))
+        node = PythonNode(
+            name,
+            ((relation.node, (*handed, *extra), relation.order),),
+            None,
+            (*handed, *values, ("$value", column)),
+        )
+        relation = replace(relation, node=node)
+    return relation, taken
+
+
+def _columns_in(expression: Expr) -> list[Column]:
+    columns: list[Column] = []
+
+    def test(part: Expr) -> bool:
+        if isinstance(part, Column):
+            columns.append(part)
+        return False
+
+    contains(expression, test)
+    return columns
 
 
 def _is_row_number(binder: Binder, key: OrderKey) -> bool:
@@ -126,9 +200,6 @@ def _unnest_windows(
     binder: Binder, relation: Relation, expressions: Sequence[Expr]
 ) -> tuple[Relation, Sequence[Expr]]:
     """SQL allows no window function within another: inner ones become columns first."""
-    from spark_kusto.kql.binder.rewriting import rewrite
-    from spark_kusto.kql.sql.substitution import substitute
-
     inner: dict[Expr, Column] = {}
 
     def lift(expression: Expr) -> Expr:

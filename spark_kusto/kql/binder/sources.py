@@ -25,7 +25,7 @@ from spark_kusto.types import KustoType
 if TYPE_CHECKING:
     from spark_kusto.kql.binder.core import Binder
 
-_SOURCE_CALLS = frozenset(
+SOURCE_CALLS = frozenset(
     {
         "database",
         "cluster",
@@ -33,11 +33,10 @@ _SOURCE_CALLS = frozenset(
         "materialize",
         "materialized_view",
         "external_table",
-        "stored_query_result",
         "view",
-        "graph",
     }
 )
+"""Functions that give tables or name databases."""
 
 
 def is_tabular(
@@ -67,7 +66,7 @@ def is_tabular(
             value = environment.get(node.name)
             if isinstance(value, FunctionValue):
                 return _returns_table(binder, value)
-            if node.name in _SOURCE_CALLS or isinstance(value, PatternValue):
+            if node.name in SOURCE_CALLS or isinstance(value, PatternValue):
                 return True
             if node.name in registry.scalars():
                 return False
@@ -75,7 +74,7 @@ def is_tabular(
         case syntax.Member():
             member = node.member
             if isinstance(node.base, syntax.Call) and node.base.name in ("database", "cluster"):
-                if isinstance(member, syntax.Call) and member.name not in _SOURCE_CALLS:
+                if isinstance(member, syntax.Call) and member.name not in SOURCE_CALLS:
                     database = database_of(binder, node.base, environment)
                     return _returns_table(binder, calls.stored_function(binder, member.name, database))
                 return True
@@ -280,7 +279,7 @@ def _dotted(binder: Binder, node: syntax.Member, environment: Environment) -> Re
             return replace(call_function(binder, stored, call, environment), name=member.name)
         raise unknown_table(binder, member, member.name, database, None)
     if isinstance(member, syntax.Call):
-        if member.name in _SOURCE_CALLS:
+        if member.name in SOURCE_CALLS:
             return _source_call(binder, member, environment, database)
         stored = calls.stored_function(binder, member.name, database)
         if stored is None:
@@ -299,7 +298,7 @@ def _called(binder: Binder, node: syntax.Call, environment: Environment) -> Rela
         from spark_kusto.kql.binder.patterns import bind_pattern
 
         return bind_pattern(binder, value, node, None, environment)
-    if node.name in _SOURCE_CALLS:
+    if node.name in SOURCE_CALLS:
         return _source_call(binder, node, environment, binder.database)
     stored = calls.stored_function(binder, node.name)
     if stored is not None:

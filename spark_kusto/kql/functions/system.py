@@ -211,5 +211,28 @@ def _column_names_of(binder: Binder, node: syntax.Call, context: Context) -> Exp
 
 special("column_names_of", _column_names_of)
 
-for _name in ("http_request", "http_request_post"):
-    refused(_name, "queries here do not reach out to the network", kind="plugin")
+
+def _table_here(binder: Binder, node: syntax.Call, context: Context) -> Expr:
+    raise binder.error(
+        f"{node.name}() is a table or names a database, but a scalar is expected here.",
+        node,
+        code="SEM0006",
+        remedy="Use toscalar() to take a single value from a table.",
+    )
+
+
+for _name in (
+    "cluster",
+    "database",
+    "external_table",
+    "materialize",
+    "materialized_view",
+    "table",
+    "view",
+):
+    special(_name, _table_here)
+
+refused("stored_query_result", "stored query results are not kept here")
+refused("graph", "graph models are not kept here: use make-graph")
+refused("entity_group", "stored entity groups are not kept here: write entity_group [...]")
+refused("rowstore_ordinal_range", "there is no row store here")

@@ -5,16 +5,29 @@ Source: Kusto documentation, "Window functions".
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import datetime as dt
+from typing import TYPE_CHECKING, Any
 
 from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.context import Context
 from spark_kusto.kql.binder.conversion import convert
-from spark_kusto.kql.plan import Expr, Literal, OrderKey, Window
-from spark_kusto.kql.registry import BOOL, DATETIME, DYNAMIC, LONG, NUMBER, STRING, TIMESPAN, special
+from spark_kusto.kql.plan import PYTHON_WINDOW, Expr, Literal, OrderKey, Window
+from spark_kusto.kql.registry import (
+    BOOL,
+    DATETIME,
+    DYNAMIC,
+    LONG,
+    NUMBER,
+    STRING,
+    TIMESPAN,
+    operator,
+    special,
+)
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from spark_kusto.kql.binder.core import Binder
 
 
@@ -192,29 +205,41 @@ def _row_window_session(binder: Binder, node: syntax.Call, context: Context) -> 
     restart: Expr = (
         convert(arguments[3], BOOL) if len(arguments) > 3 else Literal(BOOL, nullable=False, value=False)
     )
-    # A session's start depends on the one before: a fold over the rows so far, by a UDF over the
-    # list of all rows, computed once for the window's frame.
-    number = Window(LONG, nullable=False, template="row_number() OVER ({over})", order=order)
-    starts = Window(
-        DYNAMIC,
-        nullable=False,
-        template=(
-            "list({{'t': {0}, 'f': {1}, 'b': {2}, 'r': coalesce({3}, false)}}) OVER"
-            " ({over} ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)"
-        ),
+    # A session's start depends on the one before, which no window of SQL can tell: Python's turn.
+    return Window(
+        DATETIME,
+        template=PYTHON_WINDOW + "row_window_session",
         arguments=(when, from_first, between, restart),
         order=order,
     )
-    return Window(
-        DATETIME,
-        template=(
-            "list_reduce(list_transform({0}[:{1}], lambda r: {{'s': r.t, 'p': r.t, 'f': r.f, 'b': r.b,"
-            " 'r': r.r}}), lambda a, r: {{'s': CASE WHEN r.r OR (epoch_us(r.p) - epoch_us(a.s)) * 10 >= r.f"
-            " OR (epoch_us(r.p) - epoch_us(a.p)) * 10 >= r.b THEN r.p ELSE a.s END, 'p': r.p,"
-            " 'f': r.f, 'b': r.b, 'r': r.r}}).s"
-        ),
-        arguments=(starts, number),
-    )
 
 
+def _sessions(tables: list[pa.Table], _: Any) -> pa.Table:
+    import pyarrow as pa
+
+    table = tables[0]
+    starts: list[Any] = []
+    start = previous = None
+    rows = zip(*(table.column(f"$a{place}").to_pylist() for place in range(4)), strict=True)
+    for when, from_first, between, restart in rows:
+        if when is None:
+            starts.append(None)
+            continue
+        if (
+            start is None
+            or restart
+            or _ticks(when - start) >= from_first
+            or _ticks(when - previous) >= between
+        ):
+            start = when
+        previous = when
+        starts.append(start)
+    return table.append_column("$value", pa.array(starts, pa.timestamp("us")))
+
+
+def _ticks(span: dt.timedelta) -> int:
+    return span // dt.timedelta(microseconds=1) * 10
+
+
+operator("row_window_session", _sessions)
 special("row_window_session", _row_window_session)
