@@ -15,7 +15,13 @@ from spark_kusto.kql.parser.command_rows_admin import ADMIN_COMMANDS
 from spark_kusto.kql.parser.command_rows_data import DATA_COMMANDS
 from spark_kusto.kql.parser.command_rows_schema import SCHEMA_COMMANDS
 
-COMMANDS: tuple[tuple[str, str], ...] = (*SCHEMA_COMMANDS, *DATA_COMMANDS, *ADMIN_COMMANDS)
+COMMANDS: tuple[tuple[str, str], ...] = (
+    *SCHEMA_COMMANDS,
+    *DATA_COMMANDS,
+    *ADMIN_COMMANDS,
+    # Behind every command of one word more: `extents` may be a database's name, and seldom is.
+    ("show database", "show database [ <database> ] @with"),
+)
 
 TAILS: dict[str, str] = {
     "append": "query",

@@ -78,7 +78,6 @@ SCHEMA_COMMANDS: tuple[tuple[str, str], ...] = (
         "show database [ <database> ] schema {details} [ if_later_than <version:string> ] @with",
     ),
     ("show database journal", "show database [ <database> ] journal @with"),
-    ("show database", "show database [ <database> ] @with"),
     ("show schema", "show [ cluster ] schema {details} [ as json ]"),
     (
         "create database",
