@@ -11,7 +11,7 @@ import datetime as dt
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_kusto.storage.checking import Checking, corrupt_extent, open_extent
 from spark_kusto.storage.model import (
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 DROP_BY = "drop-by:"
 _ROWS_READ = 65_536
+_NEGLIGIBLE_BYTES = 256 * 1024
+"""Copying fewer bytes than this costs what opening a file costs."""
 
 HIDDEN_COLUMNS = (
     StoredColumn(SEQUENCE_FIELD_ID, SEQUENCE_COLUMN, KustoType.LONG),
@@ -64,7 +66,7 @@ class MergePolicy:
     @classmethod
     def parse(cls, text: str | Mapping[str, object]) -> MergePolicy:
         """The policy of a Kusto merge policy object (JSON); what it leaves out is the default."""
-        value = json.loads(text) if isinstance(text, str) else dict(text)
+        value: dict[str, Any] = json.loads(text) if isinstance(text, str) else dict(text)
         default = cls()
         allowed = value.get("AllowMerge", True)
         return cls(
@@ -92,27 +94,43 @@ def plan_merges(table: TableSnapshot, policy: MergePolicy | None = None) -> list
 
 def _cut(extents: Sequence[Extent], policy: MergePolicy) -> Iterator[tuple[Extent, ...]]:
     chosen: list[Extent] = []
-
-    def worth_it() -> bool:
-        size = sum(extent.size for extent in chosen)
-        return len(chosen) >= policy.min_extents or (len(chosen) > 1 and size >= policy.target_bytes // 2)
-
     for extent in extents:
-        together = [*chosen, extent]
-        fits = (
-            len(together) <= policy.max_extents
-            and sum(e.row_count for e in together) <= policy.max_rows
-            and sum(e.original_size for e in together) <= policy.max_bytes
-            and sum(e.size for e in together) <= policy.target_bytes
-            and extent.created_on - min(e.min_created_on for e in together) <= policy.max_range
-        )
-        if not fits:
-            if worth_it():
-                yield tuple(chosen)
+        if chosen and not _fits([*chosen, extent], policy):
+            yield from _worth_merging(chosen, policy)
             chosen = []
         chosen.append(extent)
-    if worth_it():
-        yield tuple(chosen)
+    yield from _worth_merging(chosen, policy)
+
+
+def _fits(together: Sequence[Extent], policy: MergePolicy) -> bool:
+    return (
+        len(together) <= policy.max_extents
+        and sum(e.row_count for e in together) <= policy.max_rows
+        and sum(e.original_size for e in together) <= policy.max_bytes
+        and sum(e.size for e in together) <= policy.target_bytes
+        and max(e.created_on for e in together) - min(e.min_created_on for e in together) <= policy.max_range
+    )
+
+
+def _worth_merging(chosen: Sequence[Extent], policy: MergePolicy) -> Iterator[tuple[Extent, ...]]:
+    """The chosen extents, but for those that outweigh the others together.
+
+    So an extent is copied only into one twice its size, and a row a logarithmic number of times, however
+    many small commits there are.
+    """
+    kept = list(chosen)
+    while len(kept) > 1:
+        largest = max(kept, key=_weight)
+        if 2 * _weight(largest) <= sum(_weight(extent) for extent in kept):
+            break
+        kept.remove(largest)
+    size = sum(extent.size for extent in kept)
+    if len(kept) > 1 and (len(kept) >= policy.min_extents or size >= policy.target_bytes // 2):
+        yield tuple(kept)
+
+
+def _weight(extent: Extent) -> int:
+    return max(extent.original_size, _NEGLIGIBLE_BYTES)
 
 
 class Merging(Checking):
@@ -165,10 +183,16 @@ def read_rows(extents: Iterable[Extent], columns: Sequence[StoredColumn]) -> Ite
     """
     import pyarrow as pa
 
+    from spark_kusto.storage.adoption import field_id_of
+
     for extent in extents:
         try:
             with open_extent(extent.path, extent.id) as file:
-                for batch in file.iter_batches(batch_size=_ROWS_READ):
+                wanted = {extent.fields[c.id] for c in columns if c.id in extent.fields}
+                if extent.has_row_sequences:
+                    wanted |= {column.id for column in HIDDEN_COLUMNS}
+                names = [field.name for field in file.schema_arrow if field_id_of(field) in wanted]
+                for batch in file.iter_batches(batch_size=_ROWS_READ, columns=names):
                     yield _with_hidden(batch, extent, columns)
         except (OSError, pa.ArrowException) as error:
             raise corrupt_extent(extent.id, extent.path, str(error)) from error

@@ -24,7 +24,7 @@ GRACE_SECONDS = 4 * 3600.0
 """How long files of removed extents stay for readers of older snapshots."""
 
 KEPT_OPERATION_SECONDS = 14 * 86_400.0
-"""How long rows of finished operations, and of dropped tables, stay in the catalog."""
+"""How long the catalog remembers finished operations, dropped tables, and ingests in its journal."""
 
 _UNIX_TICKS = 621_355_968_000_000_000
 
@@ -99,10 +99,13 @@ class Sweeping(ExtentChanges):
         transaction.execute("UPDATE meta SET value = max(value, ?) WHERE key = 'horizon'", (sequence,))
 
     def _forget(self, transaction: Transaction, before: int) -> None:
-        """Drop rows about operations, tables and table versions that ended long ago."""
+        """Forget operations and tables that ended long ago, and the journal of ingests and merges."""
         transaction.execute(
             "DELETE FROM operations WHERE state <> 'active' AND max(created_on, coalesce(sequence, 0)) < ?",
             (before,),
+        )
+        transaction.execute(
+            "DELETE FROM journal WHERE sequence < ? AND event IN ('INGEST', 'MERGE-EXTENTS')", (before,)
         )
         dropped = transaction.execute(
             "SELECT id, dropped_sequence FROM tables WHERE dropped_sequence < ?"

@@ -116,19 +116,20 @@ class Sweeps(RuleBasedStateMachine):
         """The driver is killed, perhaps in the middle of its commit."""
         known = self.alive.pop(operation.id, None)
         if known is not None and linked:
-            for file, _ in known["files"]:
-                if os.path.exists(file.path):
-                    os.link(file.path, self.database.extent_path(file.extent_id))
+            self.link(known)
+
+    def link(self, known: dict[str, Any]) -> None:
+        for file, _ in known["files"]:
+            target = self.database.extent_path(file.extent_id)
+            if os.path.exists(file.path) and not target.exists():
+                os.link(file.path, target)
 
     @rule(target=operations, operation=consumes(operations))
     def link_and_go_on(self, operation: Any) -> Any:
         """A commit failed after linking and will be tried again."""
         known = self.alive.get(operation.id)
         if known is not None:
-            for file, _ in known["files"]:
-                target = self.database.extent_path(file.extent_id)
-                if os.path.exists(file.path) and not target.exists():
-                    os.link(file.path, target)
+            self.link(known)
         return multiple(operation)
 
     @rule(operation=consumes(operations))
@@ -205,6 +206,21 @@ def test_a_sweep_beside_a_commit_that_has_linked_removes_nothing(database: Datab
     assert database.sweep().orphans == 0
     database.commit_ingest(operation, staged)
     assert database.sweep().orphans == 0
+    assert read(database, "T") == [1]
+
+
+def test_what_ended_long_ago_is_forgotten(database: Database) -> None:
+    ingest(database, "T", {"a": [1]})
+    ingest(database, "Gone", {"a": [1]})
+    database.drop_table("Gone")
+    database.sweep(dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=15))
+    assert [entry.event for entry in database.journal()] == ["CREATE-TABLE", "CREATE-TABLE", "DROP-TABLE"]
+    with database.catalog.connected() as connection:
+        counts = [
+            connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+            for table in ("operations", "tables", "table_versions", "extents")
+        ]
+    assert counts == [0, 1, 1, 1]
     assert read(database, "T") == [1]
 
 
