@@ -40,9 +40,8 @@ class Entry:
 
 def entries() -> Iterator[Entry]:
     """All names, by kind and alphabetically."""
-    from spark_kusto.kql.binder.tabular import operator_names
-
     from spark_kusto.kql.binder.sources import SOURCE_CALLS
+    from spark_kusto.kql.binder.tabular import operator_names
 
     for name in operator_names():
         yield Entry("operators", name)
