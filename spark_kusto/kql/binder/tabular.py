@@ -36,6 +36,7 @@ _MODULES = (
     "branching",
     "graphs",
     "scanning",
+    "reducing",
 )
 
 

@@ -21,6 +21,7 @@ FAMILIES: tuple[str, ...] = (
     "graphs",
     "components",
     "scanning",
+    "reducing",
     "plugins_shaping",
     "encodings",
     "formats",
