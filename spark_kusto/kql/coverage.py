@@ -55,7 +55,7 @@ def entries() -> Iterator[Entry]:
     for kind, table in tables:
         for name in sorted(table):
             row: Row = table[name]
-            if name == row.name:
+            if name == row.name and not name.startswith("$"):
                 yield _entry(kind, row)
 
 
