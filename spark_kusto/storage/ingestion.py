@@ -20,6 +20,7 @@ from pathlib import Path
 from spark_kusto.errors import CorruptExtentError, IngestConflictError
 from spark_kusto.storage import files as fs
 from spark_kusto.storage.catalog import Transaction
+from spark_kusto.storage.fitting import ColumnFitting
 from spark_kusto.storage.folder import encode_fields
 from spark_kusto.storage.model import (
     ChangeContext,
@@ -29,19 +30,14 @@ from spark_kusto.storage.model import (
     IngestOperation,
     Snapshot,
     StagedFile,
-    StoredColumn,
     TableSnapshot,
     TransactionMark,
 )
 from spark_kusto.storage.sequence import moment_of, ticks_of
 from spark_kusto.storage.statistics import rename_statistics
 from spark_kusto.storage.tables import (
-    TableChanges,
     check_columns,
     check_name,
-    find_missing,
-    require_same_type,
-    schema_text,
 )
 from spark_kusto.types import Column
 
@@ -55,7 +51,7 @@ INGEST_BY = "ingest-by:"
 """Prefix of tags that make ingestion idempotent (Kusto documentation, "Extent tags")."""
 
 
-class Ingestion(TableChanges):
+class Ingestion(ColumnFitting):
     """Beginning, committing and aborting ingest operations."""
 
     def begin_ingest(
@@ -155,37 +151,6 @@ class Ingestion(TableChanges):
         with fs.storage_errors("create staging in", self.staging_path):
             os.mkdir(operation.staging)
             Path(operation.staging, LEASE_FILE).touch()
-
-    def _planned_columns(
-        self, table: TableSnapshot | None, columns: Sequence[Column], *, extend: bool, recreate: bool
-    ) -> tuple[tuple[StoredColumn, ...], tuple[int, ...]]:
-        """The operation's columns, and which of them the table lacks.
-
-        Ids of added columns are a guess that the commit corrects if another one took them first.
-        """
-        known: dict[str, StoredColumn] = {}
-        next_id = 1
-        if table is not None:
-            known = {c.name: c for c in table.columns}
-            with self.catalog.connected() as connection:
-                row = connection.execute(
-                    "SELECT next_column_id FROM tables WHERE id = ?", (table.id,)
-                ).fetchone()
-            next_id = row[0]
-        wanted: list[StoredColumn] = []
-        added: list[int] = []
-        for column in columns:
-            old = known.get(column.name)
-            if old is not None and (not recreate or old.type is column.type):
-                require_same_type(table.name if table else "", old, column)
-                wanted.append(old)
-            elif table is None or extend or recreate:
-                wanted.append(StoredColumn(next_id, column.name, column.type, column.docstring))
-                added.append(next_id)
-                next_id += 1
-            else:
-                raise find_missing(table, column.name)
-        return tuple(wanted), tuple(added)
 
     # -- commit
 
@@ -418,90 +383,6 @@ class Ingestion(TableChanges):
                 if not wanted.isdisjoint(extent.tags):
                     return CommitResult(extent.sequence, (), skipped="tag")
         return None
-
-    def _settle_table(
-        self, transaction: Transaction, operation: IngestOperation, table: TableSnapshot | None
-    ) -> tuple[TableSnapshot, dict[int, int]]:
-        """The table as the commit leaves it, and the id in it of every column of the operation."""
-        if table is None:
-            if not operation.create:
-                raise IngestConflictError(
-                    f"Table '{operation.table}' was dropped while data was being staged for it.",
-                    remedy="Create it and write again.",
-                )
-            created = TableSnapshot(
-                id=str(uuid.uuid4()),
-                name=operation.table,
-                columns=tuple(replace(c, id=i) for i, c in enumerate(operation.columns, 1)),
-                extents=(),
-                folder=operation.folder,
-                docstring=operation.docstring,
-                hidden=operation.hidden,
-            )
-            self._create(transaction, created)
-            return created, {c.id: i for i, c in enumerate(operation.columns, 1)}
-        same = table.id == operation.table_id
-        if not same and not operation.create:
-            raise IngestConflictError(
-                f"Table '{operation.table}' was replaced by another one while data was being staged for it.",
-                remedy="Write again.",
-            )
-        if operation.recreate:
-            return self._recreate(transaction, operation, table)
-        return self._fit(transaction, operation, table, by_id=same)
-
-    def _recreate(
-        self, transaction: Transaction, operation: IngestOperation, table: TableSnapshot
-    ) -> tuple[TableSnapshot, dict[int, int]]:
-        known = {(c.name, c.type): c for c in table.columns}
-        wanted = [known.get((c.name, c.type)) or c.column for c in operation.columns]
-        changed = table
-        if tuple(wanted) != table.columns:
-            changed = self._change_columns(transaction, table, wanted)
-            transaction.journal(
-                "ALTER-TABLE",
-                table.name,
-                before=schema_text(table.columns),
-                after=schema_text(changed.columns),
-            )
-        return changed, {c.id: new.id for c, new in zip(operation.columns, changed.columns, strict=True)}
-
-    def _fit(
-        self, transaction: Transaction, operation: IngestOperation, table: TableSnapshot, *, by_id: bool
-    ) -> tuple[TableSnapshot, dict[int, int]]:
-        """Find every column of the operation in the table as it is now; add those allowed to be added."""
-        now = {c.id: c for c in table.columns}
-        names = {c.name: c for c in table.columns}
-        ids: dict[int, int] = {}
-        missing: list[StoredColumn] = []
-        for column in operation.columns:
-            if by_id and column.id not in operation.added:
-                if column.id in now:
-                    ids[column.id] = column.id
-                # Otherwise it was dropped after the data had been staged: its values go with it.
-                continue
-            old = names.get(column.name)
-            if old is not None:
-                require_same_type(table.name, old, column)
-                ids[column.id] = old.id
-            elif operation.extend:
-                missing.append(column)
-            else:
-                raise find_missing(table, column.name)
-        if not missing:
-            return table, ids
-        changed = self._change_columns(
-            transaction, table, [*table.columns, *(column.column for column in missing)]
-        )
-        for column, added in zip(missing, changed.columns[len(table.columns) :], strict=True):
-            ids[column.id] = added.id
-        transaction.journal(
-            "ALTER-MERGE-TABLE",
-            table.name,
-            before=schema_text(table.columns),
-            after=schema_text(changed.columns),
-        )
-        return changed, ids
 
     def _replace(
         self,
