@@ -359,6 +359,7 @@ def _table(table: ResultTable, run: QueryRun) -> Result:
         name=table.name,
         visualization=table.visualization,
         close=run.close,
+        is_stream=table.is_stream,
     )
 
 

@@ -33,6 +33,7 @@ class Result:
         name: the result's name, such as ``PrimaryResult``.
         visualization: properties of ``render``, or None.
         close: stops what feeds the batches.
+        is_stream: whether reading the batches takes time or memory.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class Result:
         name: str = "PrimaryResult",
         visualization: Mapping[str, Any] | None = None,
         close: Callable[[], None] | None = None,
+        is_stream: bool = True,
     ) -> None:
         self.name = name
         self.columns = tuple(columns)
@@ -55,6 +57,7 @@ class Result:
         self._taken = False
         self._ended = False
         self._close = close
+        self._is_stream = is_stream
         self._guard = threading.RLock()
 
     # -- access
@@ -174,6 +177,8 @@ class Result:
 
     def _shown(self) -> tuple[list[list[str]], str]:
         """Texts of the first rows, and what is said below them."""
+        if not self._is_stream:
+            self.to_arrow()
         rows = self.head(SHOWN_ROWS + 1)
         texts = [[_shown_text(value) for value in row] for row in rows[:SHOWN_ROWS]]
         if self._table is not None or self._ended:

@@ -136,6 +136,7 @@ class _FileWriter:
         self._columns = tuple(columns)
         self._schema = storage_text_schema(columns)
         self._settings = settings
+        self._row_group_bytes = min(_ROW_GROUP_BYTES, settings.file_bytes)
         self._finished = finished
         self._path = ""
         self._sink: pa.NativeFile | None = None
@@ -146,10 +147,17 @@ class _FileWriter:
         self._rows = 0
 
     def write(self, batch: pa.RecordBatch) -> None:
+        # Wide rows make large batches, and files end only between row groups.
+        parts = -(-batch.nbytes // self._row_group_bytes) or 1
+        rows = -(-batch.num_rows // parts) or 1
+        for start in range(0, batch.num_rows, rows):
+            self._take(batch.slice(start, rows))
+
+    def _take(self, batch: pa.RecordBatch) -> None:
         self._gathered.append(batch)
         self._gathered_rows += batch.num_rows
         self._gathered_bytes += batch.nbytes
-        if self._gathered_rows >= _ROW_GROUP_ROWS or self._gathered_bytes >= _ROW_GROUP_BYTES:
+        if self._gathered_rows >= _ROW_GROUP_ROWS or self._gathered_bytes >= self._row_group_bytes:
             self._flush()
             if self._sink is not None and self._sink.tell() >= self._settings.file_bytes:
                 self._finish()

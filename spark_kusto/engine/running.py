@@ -59,6 +59,11 @@ class ResultTable:
         """A result that is there already, in storage form."""
         return ResultTable(name, tuple(columns), visualization, iter(()), table)
 
+    @property
+    def is_stream(self) -> bool:
+        """Whether it is still being computed."""
+        return self._table is None
+
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Record batches in storage form, columns named as Kusto has them. Only once, unless
         :meth:`table` was called before."""
