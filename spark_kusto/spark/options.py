@@ -30,6 +30,7 @@ from spark_kusto.spark.properties import (
     json_object,
     text_list,
 )
+from spark_kusto.spark.query_text import quoted_name
 from spark_kusto.spark.staging import APPLICATION_KEY, STAGING_OPTIONS
 
 if TYPE_CHECKING:
@@ -157,8 +158,10 @@ class _Values:
                     continue
                 _log_once(f"Option '{key}' is an older name of '{spec.name}'.")
             if spec.scope not in (scope, "both"):
-                where = "writes" if scope == "sink" else "reads"
-                _log_once(f"Option '{spec.name}' has no effect on {where}.")
+                # A table of Spark's catalog has the options of both.
+                if spec.name not in ("kustoTable", "kustoQuery"):
+                    where = "writes" if scope == "sink" else "reads"
+                    _log_once(f"Option '{spec.name}' has no effect on {where}.")
                 continue
             if spec.notice is not None:
                 _log_once(f"Option '{spec.name}' has no effect: {spec.notice}.")
@@ -327,9 +330,12 @@ def source_options(given: Mapping[str, str]) -> SourceOptions:
             f"Option 'snapshot' is '{snapshot}'.", remedy="It must be a database cursor (a number)."
         )
     connection = _connection(values)
+    table = folded.get("kustotable")
+    query = values.text("kustoQuery") or (quoted_name(table) if table else None)
+    query = query or values.required("kustoQuery", "TableName")
     return SourceOptions(
         connection=connection,
-        query=_checked_query(values.required("kustoQuery", "TableName")),
+        query=_checked_query(query),
         custom_schema=values.text("customSchema"),
         columns=values.items("kustoColumns"),
         filter=values.text("kustoFilter"),

@@ -65,7 +65,8 @@ def install_push_down(spark: SparkSession) -> bool:
     try:
         _install(spark, jsession)
     except Exception as error:  # noqa: BLE001 - whatever a platform forbids, reads work without the rule
-        _warn(f"Push-down by itself could not be installed, reads work without it: {error}")
+        reason = (str(error).strip() or type(error).__name__).splitlines()
+        _warn(f"Push-down by itself could not be installed, reads work without it: {' '.join(reason[:2])}")
         return False
     if spark.conf.get("spark.sql.python.filterPushdown.enabled", "false") == "true":
         log.warning(

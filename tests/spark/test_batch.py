@@ -154,15 +154,9 @@ def test_modes_tables_and_sql(
         f"create or replace temp view v using kusto options ({options}, kustoQuery 'T | where g == \"0\"')"
     )
     assert spark.sql("select sum(id) from v").collect()[0][0] == 3
-    spark.sql(
-        f"create table w (id bigint, g string) using kusto options ({options}, kustoTable 'T',"
-        " kustoQuery 'T')"
-    )
-    try:
-        spark.sql("insert into w select 100, 'sql'")
-        assert spark.sql("select id from w where g = 'sql'").collect()[0][0] == 100
-    finally:
-        spark.sql("drop table w")
+    spark.sql(f"create temp view w using kusto options ({options}, kustoTable 'T', kustoQuery 'T')")
+    spark.sql("insert into w select 100, 'sql'")
+    assert spark.sql("select id from w where g = 'sql'").collect()[0][0] == 100
     write(spark.createDataFrame([], "id bigint, g string"), "Empty")
     assert read("Empty").count() == 0
 

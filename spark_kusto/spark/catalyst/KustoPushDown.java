@@ -14,6 +14,9 @@
 //
 // Every scan gets a Python source of its own, also where nothing is pushed: Spark keeps the partitions of a
 // source's first action for all later ones, and they would not see new data.
+//
+// Tables of Spark's catalog (CREATE TABLE ... USING kusto OPTIONS ...) lose their options on the way to a Python
+// source, in reads and in INSERT INTO alike; the rule puts them back from the catalog.
 
 import java.util.*;
 import org.apache.spark.sql.catalyst.expressions.*;
@@ -26,10 +29,12 @@ import org.apache.spark.sql.connector.read.InputPartition;
 import org.apache.spark.sql.connector.read.PartitionReaderFactory;
 import org.apache.spark.sql.connector.read.Scan;
 import org.apache.spark.sql.connector.read.SupportsReportStatistics;
+import org.apache.spark.sql.execution.datasources.v2.DataSourceV2Relation;
 import org.apache.spark.sql.execution.datasources.v2.DataSourceV2ScanRelation;
 import org.apache.spark.sql.execution.datasources.v2.python.PythonDataSourceV2;
 import org.apache.spark.sql.execution.datasources.v2.python.PythonScan;
 import org.apache.spark.sql.execution.datasources.v2.python.PythonScanBuilder;
+import org.apache.spark.sql.execution.datasources.v2.python.PythonTable;
 import org.apache.spark.sql.internal.SQLConf;
 import org.apache.spark.sql.types.*;
 import org.apache.spark.sql.util.CaseInsensitiveStringMap;
@@ -46,9 +51,10 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   }
 
   public TreeNode apply(TreeNode plan) {
-    if (!"true".equalsIgnoreCase(SQLConf.get().getConfString("spark.kusto.pushDown.enabled", "true"))) return plan;
-    if (!reads((LogicalPlan) plan)) return plan;
-    return new Rewrite().rewrite((LogicalPlan) plan);
+    boolean enabled = "true".equalsIgnoreCase(SQLConf.get().getConfString("spark.kusto.pushDown.enabled", "true"));
+    LogicalPlan root = (LogicalPlan) plan;
+    if (root instanceof AppendData || root instanceof OverwriteByExpression) root = withTableOptions(root);
+    return reads(root) ? new Rewrite(enabled).rewrite(root) : root;
   }
 
   private boolean reads(LogicalPlan plan) {
@@ -84,10 +90,14 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   // One pass over one plan; all its scans read the same snapshot of a database.
   private class Rewrite {
     private final String plan = UUID.randomUUID().toString();
+    private final boolean enabled;
+
+    Rewrite(boolean enabled) { this.enabled = enabled; }
 
     LogicalPlan rewrite(LogicalPlan node) {
       LogicalPlan done = null;
-      if (node instanceof GlobalLimit) done = globalLimit((GlobalLimit) node);
+      if (!enabled) done = restored(node);
+      else if (node instanceof GlobalLimit) done = globalLimit((GlobalLimit) node);
       else if (node instanceof LocalLimit) done = localLimit((LocalLimit) node, false);
       else if (node instanceof Aggregate) done = aggregate((Aggregate) node);
       else if (node instanceof Project || node instanceof Filter || node instanceof DataSourceV2ScanRelation)
@@ -97,6 +107,13 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
       return (LogicalPlan) node.mapChildren(new scala.runtime.AbstractFunction1() {
         public Object apply(Object child) { return self.rewrite((LogicalPlan) child); }
       });
+    }
+
+    // With push-down off, scans are left alone but for those that lack the options of their table.
+    private LogicalPlan restored(LogicalPlan node) {
+      DataSourceV2ScanRelation scan = scanOf(node);
+      if (scan == null || names(scan.relation().options().asCaseSensitiveMap())) return null;
+      return names(optionsOf(scan.relation())) ? chain(node, null, null) : null;
     }
 
     // -- limits -----------------------------------------------------------------------------------
@@ -293,7 +310,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     Map request() {
       Map request = new LinkedHashMap();
       request.put("plan", plan);
-      request.put("options", new HashMap(scan.relation().options().asCaseSensitiveMap()));
+      request.put("options", optionsOf(scan.relation()));
       List columns = new ArrayList();
       for (int i = 0; i < scan.output().size(); i++) {
         AttributeReference column = (AttributeReference) scan.output().apply(i);
@@ -382,6 +399,64 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     }
   }
 
+  // -- tables of Spark's catalog --------------------------------------------------------------------
+
+  private static boolean names(Map options) {
+    return new CaseInsensitiveStringMap(options).containsKey("kustocluster");
+  }
+
+  // A relation's options; for a table of the catalog the ones it was created with, and then those of the statement.
+  private static Map optionsOf(DataSourceV2Relation relation) {
+    Map given = new HashMap(relation.options().asCaseSensitiveMap());
+    if (names(given) || relation.identifier().isEmpty()) return given;
+    org.apache.spark.sql.connector.catalog.Identifier table =
+        (org.apache.spark.sql.connector.catalog.Identifier) relation.identifier().get();
+    if (table.namespace().length != 1) return given;
+    try {
+      org.apache.spark.sql.catalyst.catalog.CatalogTable stored =
+          org.apache.spark.sql.classic.SparkSession.active().sessionState().catalog().getTableMetadata(
+              new org.apache.spark.sql.catalyst.TableIdentifier(table.name(), scala.Option.apply(table.namespace()[0])));
+      Map options = new HashMap(
+          scala.jdk.javaapi.CollectionConverters.asJava(stored.storage().properties()));
+      options.putAll(given);
+      return options;
+    } catch (Exception e) {
+      return given;
+    }
+  }
+
+  // INSERT INTO a table of the catalog: its write is built again, with the table's options.
+  private LogicalPlan withTableOptions(final LogicalPlan command) {
+    boolean overwrite = command instanceof OverwriteByExpression;
+    Object target = ((V2WriteCommand) command).table();
+    if (!(target instanceof DataSourceV2Relation)) return command;
+    DataSourceV2Relation relation = (DataSourceV2Relation) target;
+    if (!(relation.table() instanceof PythonTable)) return command;
+    if (!names.contains(relation.table().name().toLowerCase(Locale.ROOT))) return command;
+    scala.collection.immutable.Map statement;
+    if (overwrite) statement = ((OverwriteByExpression) command).writeOptions();
+    else statement = ((AppendData) command).writeOptions();
+    final LogicalPlan query = (LogicalPlan) ((V2WriteCommand) command).query();
+    final Map options = optionsOf(relation);
+    options.putAll(scala.jdk.javaapi.CollectionConverters.asJava(statement));
+    if (!names(options) || names(relation.options().asCaseSensitiveMap())) return command;
+    org.apache.spark.sql.connector.write.WriteBuilder builder = ((PythonTable) relation.table()).newWriteBuilder(
+        new org.apache.spark.sql.connector.write.LogicalWriteInfo() {
+          public CaseInsensitiveStringMap options() { return new CaseInsensitiveStringMap(options); }
+          public String queryId() { return UUID.randomUUID().toString(); }
+          public StructType schema() { return query.schema(); }
+        });
+    if (overwrite) builder = ((org.apache.spark.sql.connector.write.SupportsTruncate) builder).truncate();
+    Object[] parts = new Object[command.productArity()];
+    for (int i = 0; i < parts.length; i++) {
+      parts[i] = command.productElement(i);
+      boolean write = parts[i] instanceof scala.Some
+          && ((scala.Some) parts[i]).value() instanceof org.apache.spark.sql.connector.write.Write;
+      if (write) parts[i] = new scala.Some(builder.build());
+    }
+    return (LogicalPlan) command.makeCopy(parts);
+  }
+
   // -- shared ---------------------------------------------------------------------------------------
 
   // The planner's answer, or null if what was asked cannot be pushed. A planner that fails changes nothing.
@@ -413,7 +488,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
       // All nullable: a worker's batches are compared with the schema, nullability included.
       schema = schema.add(name, column.dataType(), true);
     }
-    Map options = new HashMap(relation.relation().options().asCaseSensitiveMap());
+    Map options = optionsOf(relation.relation());
     options.putAll((Map) answer.get("options"));
     PythonDataSourceV2 source = new PythonDataSourceV2();
     String name = relation.relation().table().name();

@@ -10,7 +10,8 @@ SOURCE = (
         "kustoQuery",
         "text",
         "source",
-        "A table's name or a KQL query; `let` and several statements are fine. Required.",
+        "A table's name or a KQL query; `let` and several statements are fine. Required, unless `kustoTable`"
+        " names a table.",
     ),
     OptionSpec(
         "customSchema",
