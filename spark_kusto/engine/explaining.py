@@ -37,8 +37,8 @@ def _scans(stage: SqlStage, prepared: Prepared) -> list[str]:
         size = sum(file.size for file in source.files)
         columns = ", ".join(column.name for column in scan.columns) or "no columns"
         lines.append(
-            f"  {scan.id}: {scan.database}.{scan.table} ({columns}), {len(source.files)} of {source.total} extents, "
-            f"{rows} rows, {size} bytes"
+            f"  {scan.id}: {scan.database}.{scan.table} ({columns}), "
+            f"{len(source.files)} of {source.total} extents, {rows} rows, {size} bytes"
         )
         lines += [
             f"    where {predicate.column} {predicate.operator} {predicate.value!r}"

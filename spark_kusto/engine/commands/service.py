@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from functools import lru_cache
 
-import spark_kusto
+from spark_kusto import version
 from spark_kusto.engine.commands import schemas
 from spark_kusto.engine.commands.schemas import schema
 from spark_kusto.engine.commands.table import Request, Row, command
@@ -30,13 +30,13 @@ _DIAGNOSTICS = (
 @lru_cache(maxsize=1)
 def built() -> dt.datetime:
     """When this package was installed."""
-    return dt.datetime.fromtimestamp(os.stat(spark_kusto.__file__).st_mtime, dt.timezone.utc)
+    return dt.datetime.fromtimestamp(os.stat(version.__file__).st_mtime, dt.timezone.utc)
 
 
 @command("show version", schema=schemas.VERSION)
 def show_version(_request: Request) -> Iterator[Row]:
-    version = spark_kusto.__version__
-    yield (version, built(), "Engine", f"spark-kusto {version}")
+    product = version.__version__
+    yield (product, built(), "Engine", f"spark-kusto {product}")
 
 
 @command("show cluster", schema=schemas.CLUSTER)
@@ -64,11 +64,11 @@ def show_diagnostics(request: Request) -> Iterator[Row]:
             extents += len(table.extents)
             original += table.original_size
             stored += table.size
-    version = spark_kusto.__version__
+    product = version.__version__
     running = sum(activity.kind != "query" for activity in request.engine.activities.running())
     yield (
         True, "Embedded cluster", False, 1, 0, _STARTED, _STARTED, extents, 0, 1, float(original),
-        float(stored), 0.0, max(running - 1, 0), 1.0, 0, version, built(), version, 0.0, 0, 0, 0,
+        float(stored), 0.0, max(running - 1, 0), 1.0, 0, product, built(), product, 0.0, 0, 0, 0,
     )  # fmt: skip
 
 
