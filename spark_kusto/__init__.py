@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from spark_kusto.version import __version__
+
 if TYPE_CHECKING:
     from spark_kusto import errors as errors
     from spark_kusto import kql as kql
@@ -33,8 +35,6 @@ if TYPE_CHECKING:
     from spark_kusto.spark import write_kusto as write_kusto
     from spark_kusto.types import Column as Column
     from spark_kusto.types import KustoType as KustoType
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Cluster": "client",
