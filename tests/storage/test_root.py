@@ -176,7 +176,7 @@ def test_network_file_systems_are_refused_with_the_remedy(path: str, kind: str |
         return
     assert fs.file_system_of(Path(path), MOUNTS) == kind
     mounted = MOUNTS.replace(" /mnt/share ", " /tmp ").replace(" /mnt/windows ", " /tmp ")
-    with pytest.raises(NetworkFileSystemError, match="spark-kusto serve"):
+    with pytest.raises(NetworkFileSystemError, match="Keep the cluster on a local disk"):
         fs.require_local(Path("/tmp/cluster"), mounted)
 
 
