@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date
 
 # Spark starts its workers with the python3 of PATH unless told otherwise.
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
 
     spark = SparkSession.builder.appName(f"flights of {options.day}").getOrCreate()
-    raw = spark.read.csv(options.flights, schema=COLUMNS, header=True)
+    raw = spark.read.csv(options.flights, schema=COLUMNS, header=True, nullValue="NA")
     delays = summed_up(of_day(raw, options.day))
 
     result = replace_day(delays, options.cluster, options.database, options.day)
@@ -98,8 +98,7 @@ def report(spark: SparkSession, cluster: str, database: str, day: date) -> None:
         | summarize Flights = sum(Flights), OverAnHour = sum(OverAnHour) by Origin
         | order by Origin asc
     """
-    moment = datetime(day.year, day.month, day.day).isoformat()
-    read_kusto(spark, cluster, database, query, queryParametersJson={"asked": moment}).show()
+    read_kusto(spark, cluster, database, query, queryParametersJson={"asked": f"datetime({day})"}).show()
 
 
 if __name__ == "__main__":

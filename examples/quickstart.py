@@ -125,7 +125,8 @@ def start_spark() -> SparkSession:
     spark_kusto.register(spark)
     print(
         f"spark-kusto {spark_kusto.__version__}, PySpark {spark.version}, "
-        f"Python {sys.version.partition(' ')[0]}, {spark.sparkContext.defaultParallelism} cores"
+        f"Python {sys.version.partition(' ')[0]}, {spark.sparkContext.defaultParallelism} cores "
+        "(the seconds of 1 to 3 are a cold Spark's)"
     )
     return spark
 
@@ -136,7 +137,7 @@ def load_flights(spark: SparkSession, scratch: Path) -> DataFrame:
     archive = next(file for file in files if file.name == "flights.csv.zip")
     with zipfile.ZipFile(str(archive.locate())) as zipped:
         zipped.extract("flights.csv", scratch)
-    return spark.read.csv(str(scratch / "flights.csv"), schema=COLUMNS, header=True)
+    return spark.read.csv(str(scratch / "flights.csv"), schema=COLUMNS, header=True, nullValue="NA")
 
 
 def write(df: DataFrame, folder: str, name: str) -> None:
