@@ -111,6 +111,8 @@ def add_columns(
         return binder.as_columns(relation, expressions)
     if any(contains(expression, _is_python) for expression in expressions):
         relation, expressions = _run_python(binder, relation, expressions)
+        if not any(has_window(expression) for expression in expressions):
+            return binder.as_columns(relation, expressions)
     nested = [e for e in expressions if contains(e, _window_over_window)]
     if nested:
         relation, expressions = _unnest_windows(binder, relation, expressions)
@@ -119,8 +121,12 @@ def add_columns(
     number = binder.column(LONG, nullable=False)
     window = Window(LONG, nullable=False, template="row_number() OVER ({over})", order=relation.order)
     relation, columns = binder.as_columns(relation, expressions)
-    assert isinstance(relation.node, ExtendNode)
-    node = replace(relation.node, items=(*relation.node.items, (number, window)))
+    # One SELECT computes them all, so that they see the same order.
+    node = (
+        replace(relation.node, items=(*relation.node.items, (number, window)))
+        if isinstance(relation.node, ExtendNode)
+        else ExtendNode(relation.node, ((number, window),))
+    )
     binder.session.row_numbers.add(number.id)
     order = (OrderKey(number, False, True),)
     return replace(relation, node=node, order=order, serialized=True), columns
