@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import IngestError, OptionError
+from spark_kusto.spark.direct import write_directly
 from spark_kusto.spark.names import KustoSinkOptions, KustoSourceOptions
 from spark_kusto.spark.options import SinkOptions, sink_options
 from spark_kusto.spark.progress import progress
@@ -221,6 +222,15 @@ def _once_only(df: DataFrame, options: SinkOptions) -> tuple[str, ...] | None:
 
 
 def _stage(df: DataFrame, plan: IngestPlan) -> list[StagedFiles]:
+    from spark_kusto.client.spark_files import spark_target
+
+    target = spark_target(plan)
+    with progress(plan.table, None if target is None else target.directory):
+        direct = write_directly(df, plan)
+        return [direct] if direct is not None else _stage_by_python(df, plan)
+
+
+def _stage_by_python(df: DataFrame, plan: IngestPlan) -> list[StagedFiles]:
     variants = variants_of(df.schema)
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -229,6 +239,5 @@ def _stage(df: DataFrame, plan: IngestPlan) -> list[StagedFiles]:
         message = pickle.dumps(stage(plan, batches, variants))
         yield pyarrow.record_batch([pyarrow.array([message], pyarrow.binary())], names=["message"])
 
-    with progress(plan.table, None):
-        rows = df.mapInArrow(run, "message binary").collect()
+    rows = df.mapInArrow(run, "message binary").collect()
     return [pickle.loads(bytes(row[0])) for row in rows]

@@ -309,3 +309,44 @@ def test_worker_without_the_package_says_so(tmp_path: Path) -> None:
     assert "no package 'spark-kusto'" in done.stderr
     assert "PYSPARK_PYTHON" in done.stderr
     assert os.path.basename(sys.executable) in done.stderr
+
+
+def test_files_that_spark_wrote_hold_the_same(
+    spark: SparkSession, root: str, cluster: Cluster, write: Write, conf: Callable[..., Any]
+) -> None:
+    """The direct way of write_kusto, in a zone whose clocks change, against the way through Python."""
+    from spark_kusto import write_kusto
+    from spark_kusto.spark.direct import write_directly
+    from spark_kusto.spark.options import sink_options
+    from spark_kusto.spark.writing import begin, columns_of
+
+    with conf({"spark.sql.session.timeZone": "Europe/Berlin"}):
+        df = spark.sql(
+            """select id, cast(id as tinyint) small, id % 2 = 0 flag, cast(id as float) single,
+                  if(id = 1, double('NaN'), id / 3) real, cast(id as decimal(20,4)) money,
+                  if(id = 2, null, concat('s', id)) text, cast(X'41FF42' as string) broken,
+                  cast('b' as binary) raw, date'1500-01-01' day,
+                  timestamp_micros(1711846800000000 + id * 1800000000
+                                   - if(id = 3, 60000000000000000, 0)) moment,
+                  cast('2024-10-27 02:30:00' as timestamp_ntz) wall
+               from range(5)"""
+        )
+        options = {"kustoCluster": root, "kustoDatabase": DATABASE, "tableCreateOptions": "CreateIfNotExist"}
+        parsed = sink_options({**options, "kustoTable": "Probe"})
+        plan = begin(cluster, parsed, columns_of(df.schema), overwrite=False)
+        direct = write_directly(df, plan)
+        assert direct is not None
+        assert direct.rows == 5
+        cluster.abort_ingest(plan, [direct])
+        result = write_kusto(df, root, DATABASE, "Direct", {"tableCreateOptions": "CreateIfNotExist"})
+        assert result is not None
+        assert result.rows == 5
+        write(df, "ByPython")
+    query = "{} | project-away real | order by id asc"
+    assert cluster.query(DATABASE, query.format("Direct")).rows == (
+        cluster.query(DATABASE, query.format("ByPython")).rows
+    )
+    assert cluster.query(DATABASE, "Direct | where real > 0.5 | count").rows == (
+        cluster.query(DATABASE, "ByPython | where real > 0.5 | count").rows
+    )
+    assert not [path for path in Path(root).rglob("staging/*/*") if path.is_file()]

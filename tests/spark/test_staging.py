@@ -1,0 +1,386 @@
+"""Reads and writes of Spark through blobs, on a real blob service: the same rows, and nothing left behind."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from chispa import assert_df_equality
+
+from spark_kusto import write_kusto
+from spark_kusto.errors import StagingError
+from spark_kusto.spark.datasource import KustoDataSource
+from spark_kusto.spark.options import sink_options, source_options
+from spark_kusto.spark.staging import ApplicationReads, open_staging, seal
+from tests.spark.conftest import DATABASE
+from tests.spark.test_batch import EVERY_TYPE, _rows
+from tests.staging.azurite import ACCOUNT, KEY, Azurite, Container
+
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from spark_kusto.client import Cluster
+
+Read = Callable[..., "DataFrame"]
+Write = Callable[..., None]
+
+DISTRIBUTED = {"readMode": "ForceDistributedMode"}
+
+
+@pytest.fixture(scope="module")
+def azurite() -> Iterator[Azurite]:
+    with Azurite() as service:
+        yield service
+        # Every test has removed its container, and with it the last of its blobs.
+        assert [made.name for made in service.service().list_containers()] == []
+
+
+@pytest.fixture
+def container(azurite: Azurite) -> Iterator[Container]:
+    made = azurite.new_container()
+    yield made
+    if made.client.exists():
+        made.delete()
+
+
+@pytest.fixture(autouse=True)
+def no_temporary_files() -> Iterator[None]:
+    def ours() -> set[str]:
+        return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("spark-kusto-")}
+
+    before = ours()
+    yield
+    assert ours() <= before
+
+
+def as_text(df: DataFrame) -> DataFrame:
+    # Python's own datetimes stumble over year 1.
+    return df.select([df[f"`{name}`"].cast("string") for name in df.columns])
+
+
+# -- the same rows --------------------------------------------------------------------------------
+
+
+@pytest.mark.roundtrip
+def test_every_type_both_ways_with_and_without_blobs(
+    spark: SparkSession, read: Read, write: Write, container: Container
+) -> None:
+    df = spark.createDataFrame(_rows(), EVERY_TYPE)
+    blobs = {"transientStorage": container.key_url}
+    write(df, "Direct")
+    write(df, "Through", **blobs)
+    assert container.names(uncommitted=True) == []
+    direct = read("Direct")
+    for table, options in (
+        ("Through", {}),
+        ("Direct", {**DISTRIBUTED, **blobs}),
+        ("Through | sort by number asc", {**DISTRIBUTED, **blobs}),
+        ("Through | sort by number asc", DISTRIBUTED),
+    ):
+        got = read(table, **options)
+        assert got.schema == direct.schema
+        assert_df_equality(as_text(got), as_text(direct), ignore_row_order=True)
+
+
+@pytest.mark.parametrize("pushed", [False, True])
+def test_a_distributed_read_is_many_tasks_and_can_be_repeated(
+    request: pytest.FixtureRequest,
+    spark: SparkSession,
+    cluster: Cluster,
+    read: Read,
+    write: Write,
+    container: Container,
+    pushed: bool,
+) -> None:
+    if pushed:
+        request.getfixturevalue("pushing")
+    write(spark.range(0, 20_000, 1, 4).selectExpr("id", "repeat(sha2(string(id), 512), 8) AS text"), "T")
+    options = {**DISTRIBUTED, "transientStorage": container.key_url}
+    df = read("T | sort by id asc", kustoExportOptionsJson='{"sizeLimit": 1}', **options)
+    df.explain(True)
+    assert container.names() == []
+    assert df.rdd.getNumPartitions() > 2
+    assert df.count() == 20_000
+    assert df.agg({"id": "sum"}).collect()[0][0] == 19_999 * 10_000
+    assert df.filter("id >= 100 and id < 105").select("id").collect() == [(n,) for n in range(100, 105)]
+    # What has been exported is a snapshot, whatever happens to the table.
+    kept = read("T | summarize count() by bin(id, 100)", **options)
+    assert len(kept.collect()) == 200
+    cluster.execute(DATABASE, ".drop table T")
+    assert len(kept.collect()) == 200
+
+
+@pytest.mark.parametrize(
+    "storage",
+    [
+        lambda c: {"transientStorage": c.sas_url()},
+        lambda c: {"transientStorage": json.dumps([c.sas_url(), c.sas_url()])},
+        lambda c: {
+            "transientStorage": json.dumps({"storageCredentials": [{"sasUrl": c.sas_url()}]}),
+        },
+        lambda c: {
+            "kustoIngestionStorageContainer": json.dumps(
+                [{"storageUrl": c.azurite.endpoint, "containerName": c.name, "sas": c.sas()}]
+            ),
+            "transientStorage": c.key_url,
+        },
+        lambda c: {"blobStorageSasUrl": c.sas_url()},
+        lambda c: {
+            "blobStorageAccountName": c.azurite.endpoint,
+            "blobStorageSasKey": KEY,
+            "blobContainer": c.name,
+        },
+        lambda c: {
+            "blobStorageConnectionString": f"BlobEndpoint={c.azurite.endpoint};AccountName={ACCOUNT};"
+            f"AccountKey={KEY}",
+            "blobContainer": c.name,
+        },
+    ],
+    ids=["sas url", "list", "json", "ingestion storage", "blobStorageSasUrl", "account", "connection string"],
+)
+def test_every_way_to_name_the_storage(
+    spark: SparkSession,
+    root: str,
+    container: Container,
+    storage: Callable[[Container], dict[str, str]],
+) -> None:
+    options = storage(container)
+    result = write_kusto(
+        spark.range(10), root, DATABASE, "T", options, tableCreateOptions="CreateIfNotExist", stagingKeep=True
+    )
+    assert result is not None
+    assert result.rows == 10
+    # It went through the container: what is wanted is kept.
+    assert any(name.endswith(".parquet") for name in container.names())
+    container.empty()
+    options.pop("kustoIngestionStorageContainer", None)
+    reader = spark.read.format("kusto").options(kustoCluster=root, kustoDatabase=DATABASE, kustoQuery="T")
+    assert reader.options(**DISTRIBUTED, **options).load().count() == 10
+    assert any(name.endswith(".parquet") for name in container.names())
+
+
+# -- tasks that fail ------------------------------------------------------------------------------
+
+
+def test_a_retried_task_adds_nothing(
+    spark: SparkSession, read: Read, write: Write, container: Container
+) -> None:
+    def stumble(batches: Iterator[Any]) -> Iterator[Any]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        yield from batches
+        if context is not None and context.attemptNumber() == 0 and context.partitionId() == 1:
+            raise RuntimeError("the first attempt fails at its end")
+
+    df = spark.range(0, 4000, 1, 4).mapInArrow(stumble, "id long")
+    write(df, "T", transientStorage=container.key_url)
+    assert read("T").selectExpr("count(*)", "count(distinct id)").collect() == [(4000, 4000)]
+    assert container.names(uncommitted=True) == []
+
+
+def test_a_write_that_fails_leaves_nothing(
+    spark: SparkSession, cluster: Cluster, write: Write, container: Container
+) -> None:
+    cluster.execute(DATABASE, ".create table T (id: long)")
+    df = spark.range(0, 4000, 1, 4).selectExpr("if(id = 3999, raise_error('no'), id) AS id")
+    with pytest.raises(Exception, match="no"):
+        write(df, "T", transientStorage=container.key_url)
+    assert container.names(uncommitted=True) == []
+    assert cluster.query(DATABASE, "T | count").rows == [(0,)]
+    assert list(Path(cluster.address).glob("*/staging/*")) == []
+
+
+def test_a_read_only_sas_for_a_write(
+    spark: SparkSession, cluster: Cluster, write: Write, container: Container
+) -> None:
+    with pytest.raises(Exception, match=r"lacks the permission to .*write") as caught:
+        write(spark.range(10), "T", transientStorage=container.sas_url("rl"))
+    text = str(caught.value)
+    assert container.name in text
+    assert re.search(r"sig=(?!\*\*\*)", text) is None
+    assert container.names() == []
+
+
+def test_a_container_deleted_in_mid_read(
+    spark: SparkSession, read: Read, write: Write, container: Container
+) -> None:
+    write(spark.range(1000), "T")
+    df = read("T", transientStorage=container.key_url, **DISTRIBUTED)
+    assert df.count() == 1000
+    container.delete()
+    with pytest.raises(Exception, match="download") as caught:
+        df.collect()
+    text = str(caught.value)
+    assert container.name in text
+    assert KEY not in text
+
+
+# -- streams --------------------------------------------------------------------------------------
+
+
+def test_a_stream_through_blobs(
+    spark: SparkSession, root: str, read: Read, write: Write, container: Container, tmp_path: Path
+) -> None:
+    source = tmp_path / "source"
+    spark.range(0, 100, 1, 4).write.parquet(str(source))
+    query = (
+        spark.readStream.schema("id long")
+        .option("maxFilesPerTrigger", 2)
+        .parquet(str(source))
+        .writeStream.format("kusto")
+        .options(kustoCluster=root, kustoDatabase=DATABASE, kustoTable="T")
+        .option("tableCreateOptions", "CreateIfNotExist")
+        .option("kustoIngestionStorageContainer", container.key_url)
+        .option("checkpointLocation", str(tmp_path / "checkpoint"))
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination(120)
+    assert query.exception() is None
+    assert read("T").selectExpr("count(*)", "count(distinct id)").collect() == [(100, 100)]
+    assert container.names(uncommitted=True) == []
+
+
+# -- secrets --------------------------------------------------------------------------------------
+
+
+def test_plans_and_logs_hold_no_secret(
+    pushing: SparkSession, read: Read, write: Write, container: Container, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    write(pushing.range(10), "T", transientStorage=container.key_url)
+    df = read("T", transientStorage=container.key_url, **DISTRIBUTED)
+    assert df.filter("id > 3").count() == 6
+    plan: Any = df.filter("id > 3")._jdf.queryExecution()  # type: ignore[operator]
+    assert KEY not in plan.toString()
+    assert KEY not in caplog.text
+    assert re.search(r"sig=(?!\*\*\*)\w", caplog.text) is None
+
+
+def test_executors_get_no_secret_of_a_write(
+    spark: SparkSession, root: str, cluster: Cluster, container: Container
+) -> None:
+    from pyspark import cloudpickle
+
+    cluster.execute(DATABASE, ".create table T (id: long)")
+    options = {
+        "kustoCluster": root,
+        "kustoDatabase": DATABASE,
+        "kustoTable": "T",
+        "kustoAadAppId": "app",
+        "kustoAadAppSecret": "very-secret",
+        "transientStorage": container.key_url,
+    }
+    given = {name.lower(): value for name, value in options.items()}
+    schema = spark.range(1).schema
+    source = KustoDataSource(given)
+    batch = source.writer(schema, False)
+    travelling = cloudpickle.dumps(batch)
+    stream = cloudpickle.dumps(source.streamWriter(schema, False))
+    for pickled in (travelling, stream):
+        assert KEY.encode() not in pickled
+        assert b"very-secret" not in pickled
+    reader = source_options({**given, "kustoquery": "T", "kustotable": ""})
+    assert KEY not in repr(reader)
+    assert KEY not in repr(sink_options(given))
+    # The commit still knows them, on this machine, and nobody afterwards.
+    there = pickle.loads(travelling)
+    assert KEY in there._whole_options().staging["transientStorage"]
+    there.abort([])
+    with pytest.raises(StagingError, match="driver's machine"):
+        there._whole_options()
+    for other in [name for name in container.names() if "write" in name]:
+        container.client.delete_blob(other)  # of the stream's writer, which has no commit here
+
+
+def test_a_seal_holds_until_it_is_discarded() -> None:
+    assert seal({}) is None
+    sealed = seal({"a": "secret ü"})
+    assert sealed is not None
+    copy = pickle.loads(pickle.dumps(sealed))
+    assert copy.open() == {"a": "secret ü"}
+    assert b"secret" not in pickle.dumps(sealed)
+    assert Path(sealed.path).stat().st_mode & 0o777 == 0o600
+    assert b"secret" not in Path(sealed.path).read_bytes()
+    copy.discard()
+    sealed.discard()
+    with pytest.raises(StagingError):
+        sealed.open()
+
+
+def test_sas_last_as_long_as_the_option_says(container: Container, root: str) -> None:
+    given = {"kustoCluster": root, "kustoDatabase": DATABASE, "kustoQuery": "T"}
+    options = source_options({**given, "transientStorage": container.key_url, "stagingSasLifetime": "600"})
+    storage = open_staging(options.connection, options.staging)
+    assert storage is not None
+    with storage.begin(DATABASE, "read") as directory:
+        signature = directory.upload_grant().grants[0].signature
+        assert signature.lifetime is not None
+        assert signature.lifetime.total_seconds() == 600
+    assert open_staging(options.connection, {}) is None
+
+
+# -- the end of an application --------------------------------------------------------------------
+
+APPLICATION = """
+import os, sys
+os.environ["PYSPARK_PYTHON"] = sys.executable
+from pyspark.sql import SparkSession
+from spark_kusto import read_kusto, write_kusto
+root, storage = sys.argv[1:]
+spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+spark.sparkContext.setLogLevel("ERROR")
+write_kusto(spark.range(1000), root, "NetDefaultDB", "T", transientStorage=storage,
+            tableCreateOptions="CreateIfNotExist")
+df = read_kusto(spark, root, "NetDefaultDB", "T", transientStorage=storage, readMode="ForceDistributedMode")
+print("rows", df.count(), df.filter("id < 5").count())
+spark.stop()
+"""
+
+
+def test_an_application_leaves_nothing(container: Container, tmp_path: Path) -> None:
+    container.put("not-ours.txt")
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-c", APPLICATION, str(tmp_path / "root"), container.key_url],
+        env={**os.environ, "TMPDIR": str(scratch)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "rows 1000 5" in done.stdout
+    assert container.names(uncommitted=True) == ["not-ours.txt"]
+    assert [path.name for path in scratch.rglob("spark-kusto-*")] == []
+    assert list((tmp_path / "root").glob("*/staging/*")) == []
+    assert KEY not in done.stdout + done.stderr
+
+
+def test_the_end_of_an_application_takes_its_own_reads_only(container: Container, root: str) -> None:
+    given = {"kustoCluster": root, "kustoDatabase": DATABASE, "kustoQuery": "T"}
+    options = source_options({**given, "transientStorage": container.key_url})
+    storage = open_staging(options.connection, options.staging)
+    assert storage is not None
+    mine, other = ApplicationReads(), ApplicationReads()
+    for reads in (mine, other):
+        reads.remember(options)
+        storage.begin(DATABASE, reads.purpose)
+    mine.end()
+    assert len(container.names()) == 1
+    assert other.purpose in container.names()[0]
+    other.end()
+    mine.end()
+    assert container.names() == []
