@@ -268,6 +268,8 @@ def as_json_array(items: str) -> str:
 def _list(call: Emission, where: str) -> str:
     argument = call.arguments[0]
     item = json_of(call, argument)
+    if argument.type is DYNAMIC:
+        return as_json_array(_cut(call, _items(call, f"list({item}{call.order}){where}")))
     present = "" if argument.type is STRING else f"{argument.sql} IS NOT NULL"
     if present:
         where = where[:-1] + f" AND {present})" if where else f" FILTER (WHERE {present})"
@@ -279,21 +281,21 @@ def _list_with_nulls(call: Emission) -> str:
     return as_json_array(f"list({item}{call.order})")
 
 
+def _items(call: Emission, values: str) -> str:
+    """SQL of a list of dynamic values with its arrays taken apart, one level, nulls left out."""
+    return call.once(
+        "list_filter(flatten(list_transform({l}, lambda d:"
+        " CASE WHEN json_type(d) = 'ARRAY' THEN json_extract(d, '$[*]')::VARCHAR[]"
+        " ELSE [d] END)), lambda d: d IS NOT NULL AND d <> 'null')",
+        l=values,
+    )
+
+
 def _set(call: Emission, where: str) -> str:
     argument = call.arguments[0]
     item = json_of(call, argument)
     if argument.type is DYNAMIC:
-        # Arrays are taken apart: a set of their items, nulls left out.
-        inner = f"list_distinct(flatten(list(json_extract({argument.sql}, '$[*]')::VARCHAR[]){where}))"
-        scalars = f"list({item}){where}"
-        items = call.once(
-            "list_distinct(list_filter(flatten(list_transform({l}, lambda d:"
-            " CASE WHEN json_type(d) = 'ARRAY' THEN json_extract(d, '$[*]')::VARCHAR[]"
-            " ELSE [d] END)), lambda d: d IS NOT NULL AND d <> 'null'))",
-            l=scalars,
-        )
-        del inner
-        return as_json_array(_cut(call, items))
+        return as_json_array(_cut(call, f"list_distinct({_items(call, f'list({item}){where}')})"))
     present = "" if argument.type is STRING else f"{argument.sql} IS NOT NULL"
     if present:
         where = where[:-1] + f" AND {present})" if where else f" FILTER (WHERE {present})"
