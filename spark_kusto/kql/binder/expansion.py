@@ -6,7 +6,7 @@ empty array or bag none; several columns go in step, the shorter ones filled wit
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -216,19 +216,19 @@ def _mv_apply(binder: Binder, node: syntax.MvApply, relation: Relation, environm
     order = (OrderKey(expansion.index, False, True),)
     rows = Relation(expansion.node, tuple(inside), order, serialized=True)
     outcome = binder.pipe(rows, node.subquery.operators, environment)
-    return lateral(binder, relation, outcome)
+    return lateral(binder, relation, outcome, {part.name for part in expansion.parts})
 
 
-def lateral(binder: Binder, relation: Relation, outcome: Relation) -> Relation:
-    """Each row with the rows of a subquery that reads it."""
+def lateral(relation: Relation, outcome: Relation, expanded: Collection[str]) -> Relation:
+    """Each row with the rows of a subquery that reads it. Columns that are expanded in place are
+    there only if the subquery gives them."""
     results = dict(outcome.columns)
     visible: list[tuple[str, Column]] = []
     names: set[str] = set()
     for name, column in relation.columns:
-        visible.append((name, results.get(name, column)))
         names.add(name)
-    for name, column in outcome.columns:
-        if name not in names:
-            visible.append((name, column))
+        if name in results or name not in expanded:
+            visible.append((name, results.get(name, column)))
+    visible.extend((name, column) for name, column in outcome.columns if name not in names)
     node = JoinNode("LATERAL", relation.node, outcome.node, None)
     return Relation(node, tuple(visible), relation.order, relation.serialized, relation.name)
