@@ -195,6 +195,22 @@ def union(polygons: Sequence[Any]) -> Any:
     return queue[0][2]
 
 
+def bounds(shape: Lines | Polygons, distance: float) -> tuple[float, float, float, float]:
+    """West, east, south and north, in degrees, of all places within ``distance`` metres of a shape.
+
+    West is greater than east where they are on both sides of the date line.
+    """
+    drawn = shape.polylines if isinstance(shape, Lines) else (shape.polygon,)
+    area = drawn[0].GetRectBound()
+    for further in drawn[1:]:
+        area = area.Union(further.GetRectBound())
+    # Rounding must not leave out what touches the edge.
+    area = area.ExpandedByDistance(s2().S1Angle.Radians(distance / EARTH_RADIUS + 1e-12))
+    sides = (area.lng_lo(), area.lng_hi(), area.lat_lo(), area.lat_hi())
+    west, east, south, north = (side.degrees() for side in sides)
+    return west, east, south, north
+
+
 # -- writing GeoJSON ------------------------------------------------------------------------------
 
 

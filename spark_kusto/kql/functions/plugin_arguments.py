@@ -194,6 +194,8 @@ def codes(table: pa.Table, columns: Sequence[str]) -> npt.NDArray[Any]:
     import pyarrow.compute as pc
 
     combined = np.zeros(table.num_rows, dtype=np.int64)
+    if not table.num_rows:
+        return combined
     for name in columns:
         array = table.column(name)
         if isinstance(array.type, pa.BaseExtensionType):

@@ -70,6 +70,7 @@ class _Mining:
     def encoded(self, table: pa.Table) -> tuple[list[npt.NDArray[np.int64]], list[list[Any]]]:
         """Codes of each column (-1 where there is no value), and the value of each code."""
         import numpy as np
+        import pyarrow as pa
         import pyarrow.compute as pc
 
         columns, values = [], []
@@ -79,7 +80,7 @@ class _Mining:
             first: dict[int, int] = {}
             for row, number in enumerate(code.tolist()):
                 first.setdefault(number, row)
-            listed = array.take(list(first.values())).to_pylist()
+            listed = array.take(pa.array(first.values(), pa.int64())).to_pylist()
             shown = dict(zip(first, listed, strict=True))
             missing = pc.is_null(array).to_numpy().astype(bool)
             if column.type is STRING:

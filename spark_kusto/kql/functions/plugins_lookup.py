@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,10 @@ from spark_kusto.types import Column, KustoType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+_TEXTS = frozenset({KustoType.STRING, KustoType.DYNAMIC})
+_NUMBERS = frozenset({KustoType.REAL, KustoType.LONG, KustoType.INT, KustoType.DYNAMIC})
 
 
 class _Lookup:
@@ -32,6 +37,13 @@ class _Lookup:
         if name not in self.kinds:
             raise self.arguments.fail(f"the lookup table has no column '{name}'.")
         return name
+
+    def require(self, column: str, kinds: frozenset[KustoType], *, own: bool = False) -> None:
+        """Check the type of a column of the lookup table, or of the input (``own``)."""
+        kind = (self.arguments.types if own else self.kinds)[column]
+        if kind not in kinds:
+            expected = ", ".join(sorted(k.value for k in kinds))
+            raise self.arguments.fail(f"the column '{column}' is of type {kind}; it must be {expected}.")
 
     @property
     def found(self) -> list[str]:
@@ -74,6 +86,8 @@ def _ip_lookup(call: PluginCall, extra: bool) -> tuple[_Lookup, str, str, list[s
     arguments = Arguments(call)
     lookup = _Lookup(arguments, arguments.table("LookupTable"))
     source, key = arguments.column("SourceIPKey"), lookup.key("IPLookupKey")
+    lookup.require(source, _TEXTS, own=True)
+    lookup.require(key, _TEXTS)
     keys: list[str] = []
     while extra and (following := arguments.peek()) is not None and following.kind == "column":
         keys.append(arguments.column("ExtraKey"))
@@ -92,13 +106,19 @@ def _run_ip_lookup(
     split: Callable[[str], tuple[int, int] | None],
     width: int,
 ) -> pa.Table:
+    from spark_kusto.kql.execution import python_values
+
     lookup, source, key, keys = found
     other = tables[lookup.table.table]
+
+    def addresses(column: pa.ChunkedArray, kind: KustoType) -> list[str]:
+        return [value if isinstance(value, str) else "" for value in python_values(column, kind)]
+
     others = [other.column(name).to_pylist() for name in keys]
     # Networks by prefix length: an address is masked once for each length that occurs.
     networks: dict[int, dict[tuple[Any, ...], list[int]]] = {}
-    for row, text in enumerate(other.column(key).to_pylist()):
-        network = split(text or "")
+    for row, text in enumerate(addresses(other.column(key), lookup.kinds[key])):
+        network = split(text)
         if network is not None:
             base, bits = network
             masked = base >> (width - bits)
@@ -107,8 +127,9 @@ def _run_ip_lookup(
     own = [tables[0].column(name).to_pylist() for name in keys]
     rows: list[int] = []
     matches: list[int | None] = []
-    for row, text in enumerate(tables[0].column(source).to_pylist()):
-        address = split(text or "")
+    sources = addresses(tables[0].column(source), lookup.arguments.types[source])
+    for row, text in enumerate(sources):
+        address = split(text)
         hits: list[int] = []
         if address is not None:
             base, bits = address
@@ -151,6 +172,9 @@ def _geo_lookup(call: PluginCall, with_distance: bool) -> tuple[_Lookup, str, st
     lookup = _Lookup(arguments, arguments.table("LookupTable"))
     key = lookup.key("LookupShapeKey")
     longitude, latitude = arguments.column("SourceLongitude"), arguments.column("SourceLatitude")
+    lookup.require(key, frozenset({KustoType.DYNAMIC}))
+    for name in (longitude, latitude):
+        lookup.require(name, _NUMBERS, own=True)
     radius = 0.0
     if with_distance:
         given = arguments.constant("radius").value
@@ -172,26 +196,42 @@ def _run_geo_lookup(
     read: Callable[[object], Any],
     near: Callable[[Any, float, float, float], bool],
 ) -> pa.Table:
+    import numpy as np
+
     from spark_kusto.kql.execution import python_values
 
     lookup, key, longitude, latitude, radius = found
     other = tables[lookup.table.table]
-    shapes = []
-    for row, value in enumerate(python_values(other.column(key), KustoType.DYNAMIC)):
+    kinds = lookup.arguments.types
+    places = list(
+        zip(
+            python_values(tables[0].column(longitude), kinds[longitude]),
+            python_values(tables[0].column(latitude), kinds[latitude]),
+            strict=True,
+        )
+    )
+    nowhere = (math.nan, math.nan)
+    grid = np.array([p if geo_shapes.is_position(*p) else nowhere for p in places], dtype=np.float64)
+    x, y = grid.reshape(-1, 2).T
+    hits: dict[int, list[int | None]] = {}
+    for number, value in enumerate(python_values(other.column(key), KustoType.DYNAMIC)):
         shape = read(value)
-        if shape is not None:
-            shapes.append((row, shape))
-    longitudes = tables[0].column(longitude).to_pylist()
-    latitudes = tables[0].column(latitude).to_pylist()
+        if shape is None:
+            continue
+        west, east, south, north = geo_shapes.bounds(shape, radius)
+        between = np.zeros(len(places), dtype=bool)
+        for meridian in (x, np.where(np.abs(x) == 180, -x, x)):
+            after, before = west <= meridian, meridian <= east
+            between |= after & before if west <= east else after | before
+        for row in np.flatnonzero(between & (south <= y) & (y <= north)).tolist():
+            if near(shape, x[row], y[row], radius):
+                hits.setdefault(row, []).append(number)
     rows: list[int] = []
     matches: list[int | None] = []
-    for row, place in enumerate(zip(longitudes, latitudes, strict=True)):
-        hits: list[int] = []
-        if geo_shapes.is_position(*place):
-            hits = [number for number, shape in shapes if near(shape, *place, radius)]
-        if hits or lookup.unmatched:
-            rows.extend([row] * max(1, len(hits)))
-            matches.extend(hits or [None])
+    for row in range(len(places)) if lookup.unmatched else sorted(hits):
+        found_here = hits.get(row, [None])
+        rows.extend([row] * len(found_here))
+        matches.extend(found_here)
     return lookup.answer(tables, rows, matches)
 
 

@@ -137,8 +137,8 @@ plugin(
 def _intersect(call: PluginCall) -> tuple[list[str], list[Column]]:
     arguments = Arguments(call)
     states = arguments.dimensions()
-    if len(states) < 2:
-        raise arguments.fail("it takes two or more hll() states.")
+    if len(states) < 2 or any(arguments.type_of(name) is not KustoType.DYNAMIC for name in states):
+        raise arguments.fail("it takes two or more columns of hll() states.")
     counts = [Column(f"s{number}", LONG) for number in range(len(states))]
     return states, [*call.own_columns, *counts]
 
