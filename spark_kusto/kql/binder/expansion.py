@@ -216,7 +216,7 @@ def _mv_apply(binder: Binder, node: syntax.MvApply, relation: Relation, environm
     order = (OrderKey(expansion.index, False, True),)
     rows = Relation(expansion.node, tuple(inside), order, serialized=True)
     outcome = binder.pipe(rows, node.subquery.operators, environment)
-    return lateral(binder, relation, outcome, {part.name for part in expansion.parts})
+    return lateral(relation, outcome, {part.name for part in expansion.parts})
 
 
 def lateral(relation: Relation, outcome: Relation, expanded: Collection[str]) -> Relation:
