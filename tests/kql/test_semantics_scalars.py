@@ -244,6 +244,7 @@ def test_choices(expression: str, expected: Any) -> None:
 
 def test_types_of_expressions() -> None:
     _, types, _ = DATABASE.query(
-        "print toint(1) + toint(1), 1 + 1.5, 1 + decimal(1), 1d * 2, now() - now(), 1 == 2, dynamic(1) + 1, 'a'"
+        "print toint(1) + toint(1), 1 + 1.5, 1 + decimal(1), 1d * 2, now() - now(), 1 == 2,"
+        " dynamic(1) + 1, 'a'"
     )
     assert types == ["long", "real", "decimal", "timespan", "timespan", "bool", "long", "string"]

@@ -30,15 +30,10 @@ from spark_kusto.kql.plan import (
     Literal,
     Node,
     OrderKey,
-    PythonNode,
-    ReferenceNode,
-    SampleNode,
-    TemplateNode,
-    UnionNode,
-    UnnestNode,
     Window,
 )
-from spark_kusto.kql.registry import ANY, BOOL, LONG, STRING, ScalarRow, overload
+from spark_kusto.kql.registry import ANY, BOOL, DYNAMIC, LONG, STRING, ScalarRow, overload
+from spark_kusto.kql.sql.traversal import has_python
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
@@ -324,7 +319,7 @@ def _one_by_one(
         literal = Literal(
             key.type,
             nullable=raw is None and key.type is not STRING,
-            value=python_value(raw, key.type),
+            value=raw if key.type is DYNAMIC else python_value(raw, key.type),
         )
         parts.append(_of_key(binder, node, binder.use(value), literal, environment))
     if not parts:
@@ -335,26 +330,3 @@ def _one_by_one(
 def key_null(kind: KustoType) -> Literal:
     """A key that no row has in an empty table."""
     return Literal(kind, nullable=kind is not STRING, value="" if kind is STRING else None)
-
-
-def has_python(node: Node) -> bool:
-    """Whether a plan has a Python operator in it."""
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        match current:
-            case PythonNode():
-                return True
-            case FilterNode() | ExtendNode() | AggregateNode() | LimitNode() | SampleNode():
-                stack.append(current.input)
-            case UnnestNode():
-                stack.append(current.input)
-            case JoinNode():
-                stack.extend((current.left, current.right))
-            case UnionNode():
-                stack.extend(query for query, _ in current.inputs)
-            case TemplateNode():
-                stack.extend(current.inputs)
-            case ReferenceNode():
-                stack.append(current.shared.input)
-    return False

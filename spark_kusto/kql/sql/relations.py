@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from spark_kusto.kql.compiled import ExternalSource, Scan, ScanColumn, ScanPredicate
 from spark_kusto.kql.plan import (
     AggregateNode,
-    And,
     Column,
     Expr,
     ExtendNode,
@@ -36,9 +35,8 @@ from spark_kusto.kql.plan import (
 from spark_kusto.kql.sql.expressions import ExpressionWriter
 from spark_kusto.kql.sql.pruning import predicates_of
 from spark_kusto.kql.sql.substitution import substitute
+from spark_kusto.kql.sql.traversal import all_references, is_cheap, outputs, through
 from spark_kusto.types import KustoType
-
-_LARGE_VALUES = 64
 
 _CONSTANT = re.compile(r"'(?:[^']|'')*'|-?[0-9.]+|NULL|true|false", re.IGNORECASE)
 
@@ -183,7 +181,7 @@ class StageWriter:
                     own = {column.id for column, _ in node.items}
                     used = [expr for column, expr in node.items if column.id in needed]
                     if filters:
-                        filters = _through(filters, node)
+                        filters = through(filters, node)
                     needed = (needed - own) | references(used)
                 case AggregateNode():
                     filters = []
@@ -466,120 +464,3 @@ class StageWriter:
             nulls = ", ".join(f"NULL::{c.type.duckdb} AS {c.id}" for _, c in chosen)
             queries = [f"SELECT {nulls or 'NULL AS nothing'} WHERE false"]
         return Select(f"({' UNION ALL '.join(queries)}) AS {self._alias()}")
-
-
-def _through(filters: Sequence[Expr], node: ExtendNode) -> list[Expr]:
-    """Those conjuncts of filters above a node that hold below it too, over its input's columns."""
-    if any(has_window(expr) for _, expr in node.items):
-        return []
-    renamed = {column.id: expr.id for column, expr in node.items if isinstance(expr, Column)}
-    computed = {column.id for column, expr in node.items if not isinstance(expr, Column)}
-    found: list[Expr] = []
-    stack = list(filters)
-    while stack:
-        term = stack.pop()
-        if isinstance(term, And):
-            stack.extend(term.terms)
-        elif references((term,)).isdisjoint(computed):
-            found.append(substitute(term, renamed) if renamed else term)
-    return found
-
-
-def outputs(node: Node, asked: set[str]) -> set[str]:
-    """Which of the asked columns the node gives."""
-    found: set[str] = set()
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        match current:
-            case ScanNode():
-                found.update(column.id for column in current.columns.values())
-            case ExternalNode():
-                found.update(column.id for _, column in current.columns)
-            case ValuesNode() | UnionNode() | TemplateNode():
-                found.update(column.id for column in current.columns)
-                if isinstance(current, TemplateNode) and current.passes:
-                    stack.append(current.inputs[0])
-            case RangeNode():
-                found.add(current.column.id)
-            case ExtendNode() | UnnestNode():
-                found.update(column.id for column, _ in current.items)
-                stack.append(current.input)
-            case FilterNode() | LimitNode() | SampleNode():
-                stack.append(current.input)
-            case AggregateNode():
-                found.update(column.id for column, _ in current.groups)
-                found.update(column.id for column, _ in current.aggregates)
-            case JoinNode():
-                found.update(after.id for _, after in current.filled)
-                stack.append(current.left)
-                if current.kind not in ("SEMI", "ANTI"):
-                    stack.append(current.right)
-            case PythonNode():
-                found.update(column.id for _, column in current.columns)
-            case ReferenceNode():
-                found.update(column.id for column, _ in current.columns)
-    return found & asked
-
-
-def all_references(node: Node) -> set[str]:
-    """SQL names of all columns that expressions anywhere in a plan read."""
-    found: set[str] = set()
-    stack = [node]
-    while stack:
-        current = stack.pop()
-        match current:
-            case FilterNode():
-                found |= references((current.predicate,))
-            case ExtendNode() | UnnestNode():
-                found |= references(expr for _, expr in current.items)
-            case AggregateNode():
-                found |= references(expr for _, expr in current.groups)
-                for _, call in current.aggregates:
-                    found |= references(call.arguments)
-                    found |= references(key.expression for key in call.order)
-            case LimitNode():
-                found |= references((current.count,))
-                found |= references(key.expression for key in current.order)
-            case JoinNode():
-                if current.condition is not None:
-                    found |= references((current.condition,))
-                stack.extend((current.left, current.right))
-                continue
-            case UnionNode():
-                for query, expressions in current.inputs:
-                    found |= references(expressions)
-                    stack.append(query)
-                continue
-            case TemplateNode():
-                for query, wanted in zip(current.inputs, current.needs, strict=True):
-                    found |= set(wanted)
-                    stack.append(query)
-                continue
-            case ReferenceNode():
-                found |= {inner for _, inner in current.columns}
-                stack.append(current.shared.input)
-                continue
-            case _:
-                continue
-        stack.append(current.input)
-    return found
-
-
-def is_cheap(node: Node) -> bool:
-    """Whether a query is better written out at each use than kept: filters and columns over a
-    scan or a few literal rows."""
-    while True:
-        match node:
-            case FilterNode():
-                node = node.input
-            case ExtendNode():
-                if any(has_window(expr) for _, expr in node.items):
-                    return False
-                node = node.input
-            case ScanNode():
-                return True
-            case ValuesNode():
-                return len(node.rows) <= _LARGE_VALUES
-            case _:
-                return False
