@@ -26,16 +26,10 @@ def read_scan(task: ScanTask) -> Iterator[pa.RecordBatch]:
         StagingError: a staged blob cannot be read.
         StorageError: the embedded cluster's directory is not visible on this machine.
         CorruptExtentError: a file cannot be read.
-        ServiceError: a remote cluster failed.
     """
     shape = spark_batch if task.shape == "spark" else result_batch
-    if isinstance(task.payload, (ReadTask, FileTask, BlobTask)):
-        for batch in _stored(task.payload):
-            yield shape(batch, task.columns)
-        return
-    from spark_kusto.client.remote_tasks import read_remote
-
-    yield from read_remote(task)
+    for batch in _stored(task.payload):
+        yield shape(batch, task.columns)
 
 
 def _stored(payload: ReadTask | FileTask | BlobTask) -> Iterator[pa.RecordBatch]:
@@ -54,19 +48,15 @@ def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
         StorageFullError: no space is left.
         StagingError: a file cannot be uploaded.
     """
-    begun = plan.payload
-    if isinstance(begun, BlobIngest):
-        return stage_to_blobs(begun, batches)
-    if isinstance(begun, EngineIngest):
-        files, errors = stage_files(begun, batches)
-        return StagedFiles(
-            operation_id=begun.operation.id,
-            rows=sum(file.row_count for file in files),
-            bytes=sum(file.size for file in files),
-            files=tuple(files),
-            errors=errors,
-            operation=begun.operation,
-        )
-    from spark_kusto.client.remote_tasks import stage_remote
-
-    return stage_remote(plan, batches)
+    if isinstance(plan.payload, BlobIngest):
+        return stage_to_blobs(plan.payload, batches)
+    begun: EngineIngest = plan.payload
+    files, errors = stage_files(begun, batches)
+    return StagedFiles(
+        operation_id=begun.operation.id,
+        rows=sum(file.row_count for file in files),
+        bytes=sum(file.size for file in files),
+        files=tuple(files),
+        errors=errors,
+        operation=begun.operation,
+    )

@@ -179,7 +179,7 @@ def _row_query(query: syntax.Query, table: str) -> syntax.Query:
     """The query with projections made harmless, giving extent and row number of every row it keeps."""
     last = query.statements[-1] if query.statements else None
     expression = last.expression if isinstance(last, syntax.ExpressionStatement) else None
-    source: syntax.Expression | None = expression
+    source: syntax.Expression | syntax.Operator | None = expression
     operators: Sequence[syntax.Operator] = ()
     if isinstance(expression, syntax.Pipe):
         source, operators = expression.source, expression.operators
