@@ -449,6 +449,17 @@ def comparable(left: Expr, right: Expr, sign: str = "==") -> tuple[Expr, Expr] |
     return None
 
 
+def _text_with_constant(sign: str, left: Expr, right: Expr) -> tuple[Expr, Expr] | None:
+    """A text that is compared with a bare constant of another type, as published queries do:
+    ``ResultType == 0``, ``success == false``. The text is taken as that type."""
+    if sign in ("==", "!="):
+        for text, constant in ((left, right), (right, left)):
+            kind = constant.type
+            if text.type is STRING and isinstance(constant, Literal) and (kind in NUMBER or kind is BOOL):
+                return convert(left, kind), convert(right, kind)
+    return None
+
+
 def _same_size(left: Expr, right: Expr) -> bool:
     return left.type is right.type
 
@@ -472,7 +483,7 @@ def comparison(sign: str, left: Expr, right: Expr) -> Expr | None:
     """``left sign right``, or None if these types cannot be compared."""
     if sign in ("==", "!=") and isinstance(right, Literal) and right.value == 0:
         left = _divisible(left)
-    sides = comparable(left, right, sign)
+    sides = comparable(left, right, sign) or _text_with_constant(sign, left, right)
     if sides is None:
         return None
     row = _COMPARISON_ROWS[sign]

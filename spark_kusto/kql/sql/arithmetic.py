@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from spark_kusto.kql.plan import Apply, Expr, Literal
+from spark_kusto.kql.plan import Apply, Expr, Literal, ScalarQuery, contains
 from spark_kusto.types import KustoType
 
 WRAPPING = frozenset({"+", "-", "*"})
@@ -46,7 +46,8 @@ def integer_arithmetic(root: Apply, write: Callable[[Expr], str]) -> str:
     fast, wide, bits = _tree(root, write)
     if bits <= 63:
         return fast
-    if len(fast) > _LONGEST:
+    # DuckDB's try() takes no subquery.
+    if len(fast) > _LONGEST or contains(root, lambda part: isinstance(part, ScalarQuery)):
         return wrapped(wide)
     return f"coalesce(try({fast}), {wrapped(wide)})"
 

@@ -234,34 +234,40 @@ class ExpressionWriter:
         return text
 
     def _emit(self, call: Apply, first: str | None, in_filter: bool) -> str:
-        sql = call.shape.sql
-        if isinstance(sql, str):
-            texts = [self.write(argument) for argument in call.arguments[first is not None :]]
-            if first is not None:
-                texts.insert(0, first)
-            if "{args}" in sql:
-                text = _template(sql).format(*texts, args=", ".join(texts))
-            else:
-                text = _template(sql).format(*texts)
-        else:
-            arguments = [
-                self._argument(first if place == 0 and first is not None else self.write(argument), argument)
-                for place, argument in enumerate(call.arguments)
-            ]
-            emission = Emission(
-                call.name,
-                tuple(arguments),
-                call.type,
-                filter_position=in_filter,
-                python=self.python,
-                fresh=self.fresh,
-            )
-            text = closed(sql(emission))
+        texts = [self.write(argument) for argument in call.arguments[first is not None :]]
+        if first is not None:
+            texts.insert(0, first)
+        text = self._call(call, texts, in_filter)
+        if "(SELECT " in text and ("try(" in text or "lambda " in text):
+            # DuckDB takes no subquery in try() or in a lambda: the values go in as its parameter.
+            row = self.fresh()
+            fields = {f"x{place}": sql for place, sql in enumerate(texts) if "(SELECT " in sql}
+            inner = [f"{row}.x{place}" if f"x{place}" in fields else sql for place, sql in enumerate(texts)]
+            values = ", ".join(f"{name} := {sql}" for name, sql in fields.items())
+            text = self._call(call, inner, in_filter)
+            text = f"list_transform([struct_pack({values})], lambda {row}: {text})[1]"
         if call.type is KustoType.STRING and (
             call.nulls == "maybe" or (call.nulls == "propagate" and any(a.nullable for a in call.arguments))
         ):
             return f"coalesce({text}, '')"
         return text
+
+    def _call(self, call: Apply, texts: Sequence[str], in_filter: bool) -> str:
+        """A call over the SQL of its arguments."""
+        sql = call.shape.sql
+        if isinstance(sql, str):
+            if "{args}" in sql:
+                return _template(sql).format(*texts, args=", ".join(texts))
+            return _template(sql).format(*texts)
+        emission = Emission(
+            call.name,
+            tuple(map(self._argument, texts, call.arguments)),
+            call.type,
+            filter_position=in_filter,
+            python=self.python,
+            fresh=self.fresh,
+        )
+        return closed(sql(emission))
 
     def aggregate(self, call: AggregateCall) -> str:
         """SQL of an aggregate."""
