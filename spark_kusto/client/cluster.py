@@ -16,7 +16,7 @@ from spark_kusto.engine.properties import IngestProperties as IngestProperties
 from spark_kusto.engine.properties import Replace as Replace
 
 if TYPE_CHECKING:
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from types import TracebackType
 
     from spark_kusto.client.result import Result
@@ -73,6 +73,22 @@ class ScanStatistics:
 
     rows: int | None
     bytes: int | None
+
+
+@dataclass(frozen=True)
+class StreamPosition:
+    """Where a stream's batch ends.
+
+    ``cursor`` is that of the last commit in it, or where it began if there is nothing new; ``rows``
+    and ``bytes`` are the table's in between, before the query's filters. ``table_id`` changes when the
+    table is dropped and created again.
+    """
+
+    cursor: str
+    rows: int
+    bytes: int
+    committed_at: datetime | None
+    table_id: str
 
 
 @dataclass(frozen=True)
@@ -233,6 +249,30 @@ class Cluster(ABC):
         staging: blob containers that cluster and executors reach.
         purpose: part of the names of staging directories.
         """
+
+    def advance(
+        self,
+        database: str,
+        kql: str,
+        after: str,
+        *,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        parameters: Mapping[str, object] | None = None,
+    ) -> StreamPosition:
+        """Where the batch of a stream ends that begins after a cursor (``"0"``: before the first row).
+
+        A batch takes in whole commits, at least one if there is any; ``max_rows`` and ``max_bytes`` end
+        it before the commit that goes beyond. Raises UnsupportedError for a query that is more than
+        filters and projections over one table, and where a cluster offers no streams.
+        """
+        from spark_kusto.errors import UnsupportedError
+
+        raise UnsupportedError(
+            f"{self.address} offers no streams to read from.",
+            feature="readStream",
+            remedy="Read batches with spark.read, bounded by ingestion_time() in the query.",
+        )
 
     # -- ingesting ------------------------------------------------------------------------
 

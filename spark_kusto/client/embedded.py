@@ -17,6 +17,7 @@ from spark_kusto.client.cluster import (
     ScanStatistics,
     ScanTask,
     StagedFiles,
+    StreamPosition,
     WriteMode,
 )
 from spark_kusto.client.result import Result
@@ -166,6 +167,29 @@ class EmbeddedCluster(Cluster):
         )
         tasks = tuple(task(part, part.rows, part.bytes) for part in plan.tasks)
         return ScanPlan(tasks, plan.columns, plan.cursor, rows=plan.rows, bytes=plan.bytes, exact=plan.exact)
+
+    def advance(
+        self,
+        database: str,
+        kql: str,
+        after: str,
+        *,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+        parameters: Mapping[str, object] | None = None,
+    ) -> StreamPosition:
+        """Where the batch of a stream ends; see :meth:`Cluster.advance`."""
+        found = self.engine.advance(
+            database,
+            kql,
+            _sequence("after", after) or 0,
+            parameters=parameters,
+            max_rows=max_rows,
+            max_bytes=max_bytes,
+        )
+        return StreamPosition(
+            str(found.sequence), found.rows, found.bytes, found.committed_at, found.table_id
+        )
 
     # -- ingesting
 

@@ -22,6 +22,7 @@ from spark_kusto.engine.maintenance import Maintenance
 from spark_kusto.engine.operations import Operations
 from spark_kusto.engine.policies import ingestion_time_on
 from spark_kusto.engine.policies import stored as stored_policy
+from spark_kusto.engine.positions import Position, advance
 from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.querying import Prepared, Querying, TaskPlan
 from spark_kusto.engine.queue import IngestionQueue
@@ -266,15 +267,38 @@ class Engine:
         """Compile a query that is to be read in parts; it, and the seconds that it may take."""
         home = self.database(database)
         limits = request_limits({"norequesttimeout": True, **(properties or {})})
-        prepared = self.querying.compile(
-            home.name,
-            text,
-            parameters=parameters,
-            now=limits.now,
-            catalog=self.querying.catalog(None if snapshot is None else {home.id: snapshot}),
-            after=after,
-        )
+
+        def compiled(at: int | None, until: int | None) -> Prepared:
+            return self.querying.compile(
+                home.name,
+                text,
+                parameters=parameters,
+                now=limits.now,
+                catalog=self.querying.catalog(None if at is None else {home.id: at}),
+                after=after,
+                until=until,
+            )
+
+        prepared = compiled(snapshot, None)
+        if after is not None and snapshot is not None and not prepared.is_present():
+            # A stream's batch is planned again long after: merged extents still tell their rows' commits.
+            prepared = compiled(None, snapshot)
         return prepared, limits.seconds
+
+    def advance(
+        self,
+        database: str,
+        text: str,
+        after: int,
+        *,
+        parameters: Mapping[str, object] | None = None,
+        max_rows: int | None = None,
+        max_bytes: int | None = None,
+    ) -> Position:
+        """Where a stream's next batch ends; see :func:`spark_kusto.engine.positions.advance`."""
+        return advance(
+            self, database, text, after, parameters=parameters, max_rows=max_rows, max_bytes=max_bytes
+        )
 
     def ingest(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -13,7 +14,7 @@ from spark_kusto.engine.catalog import PinnedCatalog
 from spark_kusto.engine.limits import RequestLimits, request_limits
 from spark_kusto.engine.pruning import pruned
 from spark_kusto.engine.running import QueryRun
-from spark_kusto.engine.scans import ScanFile, is_virtual, scan_files
+from spark_kusto.engine.scans import ScanFile, between, is_virtual, scan_files
 from spark_kusto.engine.tasks import ReadTask, ScanSource, make_runner
 from spark_kusto.errors import UnsupportedError
 from spark_kusto.kql.compiled import CompiledQuery, CompileOptions, Scan, SqlStage
@@ -49,6 +50,10 @@ class Prepared:
         """Bytes of all scans after pruning."""
         return sum(file.size for source in self.sources.values() for file in source.files)
 
+    def is_present(self) -> bool:
+        """Whether all files are still there, which those of an old snapshot may not be."""
+        return all(os.path.exists(file.path) for source in self.sources.values() for file in source.files)
+
     @property
     def columns(self) -> tuple[Column, ...]:
         """Columns of the first result."""
@@ -78,13 +83,14 @@ class Querying:
         catalog: PinnedCatalog | None = None,
         activity: Activity | None = None,
         after: int | None = None,
+        until: int | None = None,
     ) -> Prepared:
         """Text to stages, and the files that they read, as of one moment."""
         catalog = catalog or self.catalog()
         home, snapshot = catalog.pinned(database)
 
         def probe(compiled: CompiledQuery) -> pa.Table:
-            prepared = self._prepare(compiled, catalog, home.name, None)
+            prepared = self._prepare(compiled, catalog, home.name, (None, None))
             run = self._start(prepared, activity or self._quiet(home.name), RequestLimits(None, None, None))
             try:
                 names = [column.sql_name for column in compiled.results[0].columns]
@@ -105,13 +111,17 @@ class Querying:
                 cursor=snapshot.cursor,
             ),
         )
-        return self._prepare(compiled, catalog, home.name, after)
+        return self._prepare(compiled, catalog, home.name, (after, until))
 
     def _quiet(self, database: str) -> Activity:
         return Activity(client_id="probe", kind="probe", text="", database=database)
 
     def _prepare(
-        self, compiled: CompiledQuery, catalog: PinnedCatalog, database: str, after: int | None
+        self,
+        compiled: CompiledQuery,
+        catalog: PinnedCatalog,
+        database: str,
+        bounds: tuple[int | None, int | None],
     ) -> Prepared:
         sources: dict[str, ScanSource] = {}
         total = 0
@@ -121,7 +131,10 @@ class Querying:
                 continue
             for scan in stage.scans:
                 source, extents, directory = self._source(scan, catalog)
-                sources[scan.id] = replace(source, after=after) if after is not None else source
+                if bounds != (None, None):
+                    files = tuple(between(source.files, *bounds))
+                    source = replace(source, files=files, after=bounds[0], until=bounds[1])
+                sources[scan.id] = source
                 total += extents
                 directories.add(directory)
         root = str(self._engine.root.path)

@@ -94,6 +94,7 @@ def relation(
     *,
     ingestion_time: bool = True,
     after: int | None = None,
+    until: int | None = None,
 ) -> str:
     """SQL that gives the columns, under their SQL names, of all rows of the files.
 
@@ -102,12 +103,16 @@ def relation(
         files: what to read.
         ingestion_time: False where the table's policy is off: ingestion time is null then.
         after: only rows committed after this sequence.
+        until: only rows committed up to this sequence.
     """
-    if after is not None:
-        files = [file for file in files if file.sequence > after]
+    files = between(files, after, until)
     if not files:
         return _empty(columns)
-    partial = {file.path for file in files if after is not None and file.min_sequence <= after}
+    partial = {
+        file.path
+        for file in files
+        if (after is not None and file.min_sequence <= after) or (until is not None and file.sequence > until)
+    }
     if not columns and not partial:
         rows = sum(file.rows for file in files)
         if rows <= _COUNTED_ROWS:
@@ -126,9 +131,18 @@ def relation(
             key = (*key, file.path)
         groups.setdefault(key, []).append(file)
     for group in groups.values():
-        bound = after if group[0].path in partial else None
-        branches.append(_branch(columns, group, ingestion_time, bound))
+        bounds = (after, until) if group[0].path in partial else (None, None)
+        branches.append(_branch(columns, group, ingestion_time, bounds))
     return " UNION ALL ".join(branches)
+
+
+def between(files: Sequence[ScanFile], after: int | None, until: int | None) -> Sequence[ScanFile]:
+    """The files that hold rows committed after one sequence and up to another."""
+    if after is not None:
+        files = [file for file in files if file.sequence > after]
+    if until is not None:
+        files = [file for file in files if file.min_sequence <= until]
+    return files
 
 
 def _empty(columns: Sequence[ScanColumn]) -> str:
@@ -137,7 +151,10 @@ def _empty(columns: Sequence[ScanColumn]) -> str:
 
 
 def _branch(
-    columns: Sequence[ScanColumn], files: Sequence[ScanFile], ingestion_time: bool, after: int | None
+    columns: Sequence[ScanColumn],
+    files: Sequence[ScanFile],
+    ingestion_time: bool,
+    bounds: tuple[int | None, int | None],
 ) -> str:
     first = files[0]
     stored = [column for column in columns if not is_virtual(column.name)]
@@ -166,12 +183,14 @@ def _branch(
         else:
             items.append(column.sql_name)
     conditions = []
-    if after is not None:
+    if bounds != (None, None):
         cursor = next((c.sql_name for c in columns if c.name == CURSOR), None)
         if cursor is None:
             cursor = "row_sequence"
             entries.append(schema_entry(SEQUENCE_FIELD_ID, cursor, KustoType.LONG))
-        conditions.append(f"{cursor} > {after}")
+        after, until = bounds
+        conditions += [] if after is None else [f"{cursor} > {after}"]
+        conditions += [] if until is None else [f"{cursor} <= {until}"]
     if not entries:
         entries.append(schema_entry(_ABSENT_FIELD, "absent", KustoType.BOOL))
     options: list[str] = []

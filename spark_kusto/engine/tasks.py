@@ -39,6 +39,7 @@ class ScanSource:
     files: tuple[ScanFile, ...]
     ingestion_time: bool = True
     after: int | None = None
+    until: int | None = None
     table: pa.Table | None = None
     total: int = 0
 
@@ -46,7 +47,13 @@ class ScanSource:
         """SQL of the scan, or the table it reads."""
         if self.table is not None:
             return self.table
-        return relation(scan.columns, self.files, ingestion_time=self.ingestion_time, after=self.after)
+        return relation(
+            scan.columns,
+            self.files,
+            ingestion_time=self.ingestion_time,
+            after=self.after,
+            until=self.until,
+        )
 
 
 @dataclass(frozen=True)

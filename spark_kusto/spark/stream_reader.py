@@ -56,7 +56,7 @@ class _Stream(DataSourceStreamReader):
             starting = cluster.cursor(self._options.connection.database)
         elif starting == "earliest":
             starting = EARLIEST
-        position = cluster.advance(self._options.connection.database, self._query, starting, max_rows=1)
+        position = cluster.advance(self._options.connection.database, self._query, starting)
         self._position = {"cursor": starting, "table": position.table_id, "committed": None}
         return self._position
 
