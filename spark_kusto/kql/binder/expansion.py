@@ -10,6 +10,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from spark_kusto.errors import UnsupportedError
 from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.context import Context, Environment, Relation
 from spark_kusto.kql.binder.conversion import apply, convert
@@ -35,6 +36,7 @@ from spark_kusto.kql.registry import (
     parameter,
     repeated,
 )
+from spark_kusto.kql.sql.traversal import has_python
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
@@ -216,6 +218,10 @@ def _mv_apply(binder: Binder, node: syntax.MvApply, relation: Relation, environm
     order = (OrderKey(expansion.index, False, True),)
     rows = Relation(expansion.node, tuple(inside), order, serialized=True)
     outcome = binder.pipe(rows, node.subquery.operators, environment)
+    if has_python(outcome.node):
+        raise UnsupportedError(
+            "mv-apply: one of these operators cannot run for each row apart.", feature="mv-apply"
+        )
     return lateral(relation, outcome, {part.name for part in expansion.parts})
 
 

@@ -34,6 +34,7 @@ _MODULES = (
     "nesting",
     "searching",
     "branching",
+    "graph_tables",
     "graphs",
     "scanning",
     "reducing",
