@@ -21,13 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from spark_kusto.engine.engine import Engine
-    from spark_kusto.storage import Database, TableSnapshot
+    from spark_kusto.storage import Database, Extent, TableSnapshot
 
 COMMIT_BUDGET_SECONDS = 0.2
 """What a commit may spend on maintenance after it has returned its rows to readers."""
 
 SWEEP_SECONDS = 600.0
 """Between sweeps at the tail of commits, in one process."""
+
+COMMIT_EXTENT_BYTES = 4 << 20
+"""At the tail of a commit only extents up to this size are merged: copying larger ones takes too long."""
+
+COMMIT_MERGE_BYTES = 16 << 20
+"""Bytes of one such merge."""
 
 _LEASE = "maintenance"
 _LEASE_SECONDS = 60.0
@@ -82,7 +88,10 @@ class Maintenance:
         if not stored.get("AllowMerge", True):
             return 0
         merged = 0
-        for group in plan_merges(table, MergePolicy.parse(stored)):
+        for planned in plan_merges(table, MergePolicy.parse(stored)):
+            group = planned if deadline is None else _quick(planned)
+            if len(group) < 2:
+                continue
             if deadline is not None and time.monotonic() > deadline:
                 return merged
             try:
