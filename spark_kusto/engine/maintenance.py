@@ -175,6 +175,17 @@ class Maintenance:
         return len(expired)
 
 
+def _quick(group: Sequence[Extent]) -> tuple[Extent, ...]:
+    """The part of a merge that fits into the time after a commit; empty if it is not worth it."""
+    chosen: list[Extent] = []
+    size = 0
+    for extent in group:
+        if extent.size <= COMMIT_EXTENT_BYTES and size + extent.size <= COMMIT_MERGE_BYTES:
+            chosen.append(extent)
+            size += extent.size
+    return tuple(chosen) if len(chosen) >= MergePolicy.min_extents else ()
+
+
 def merge_exactly(database: Database, table: TableSnapshot, ids: Sequence[str], context: Any) -> list[str]:
     """Merge the named extents into one, whatever the policy says; returns the new extents' ids."""
     wanted = set(ids)
