@@ -200,7 +200,8 @@ def require_local(path: Path, mounts: str | None = None) -> None:
         NetworkFileSystemError: it is on one; the type is named.
     """
     existing = path
-    while not existing.exists() and existing != existing.parent:
+    # os.path.exists() also says no to what may not be looked into.
+    while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent
     kind = file_system_of(existing, mounts)
     if kind is None or kind.lower() not in _NETWORK:

@@ -84,7 +84,9 @@ class Root:
         """
         root = Path(os.path.abspath(os.path.expanduser(path)))
         fs.require_local(root)
-        if root.exists() and not root.is_dir():
+        with fs.storage_errors("open", root):
+            is_file = root.exists() and not root.is_dir()
+        if is_file:
             raise NotAClusterError(
                 f"'{root}' is a file.", remedy="Give the directory of a cluster, or one to be created."
             )
