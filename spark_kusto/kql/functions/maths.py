@@ -64,7 +64,7 @@ scalar("isfinite", [parameter(REAL, "number")], BOOL, "coalesce(isfinite({0}), f
 scalar(
     "abs",
     [
-        overload([parameter(INTEGER, "number")], LONG, "abs(CAST({0} AS BIGINT))"),
+        overload([parameter(INTEGER, "number")], LONG, "try(abs(CAST({0} AS BIGINT)))", "maybe"),
         overload([_NUMBER], same(0), "abs({0})"),
         overload([parameter(TIMESPAN, "number")], TIMESPAN, "abs({0})"),
     ],
