@@ -1,18 +1,23 @@
-"""Throughput of staging against azure-storage-blob alone, on Azurite, in one run.
+"""Staging on Azurite: throughput against azure-storage-blob alone, and reads and writes of Spark through it.
 
-    python -m scripts.bench.staging [--megabytes 512] [--rounds 5]
+    python -m scripts.bench.staging [--megabytes 512] [--rows 10000000] [--rounds 5] [--only transfers|spark]
 
-The contestants take turns; ratios are of medians. Both carry the same file from and to local disk with four
-requests at once. Staging also computes and checks a SHA-256 of every byte, which the baseline does not.
+The contestants take turns; ratios are of medians. Transfers carry the same file from and to local disk with
+four requests at once; staging also computes and checks a SHA-256 of every byte, which the baseline does not.
+Spark, the embedded cluster and Azurite share one machine: 8 columns (as in spark_io) are read from a table by
+a distributed read and from local Parquet by Spark itself, and written through blobs and to local Parquet.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 import tempfile
 from datetime import timedelta
 from pathlib import Path
+
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
 
 from scripts.bench.measure import Table, alternating, median
 from spark_kusto.staging import TransientStorage, parse_container
@@ -20,6 +25,9 @@ from tests.staging.azurite import ACCOUNT, KEY, Azurite
 
 # The share of the baseline's throughput that staging must reach.
 LEAST = 0.6
+
+# What Spark may take through blobs, in times of its own Parquet on the local disk.
+MOST = 3.0
 
 
 def transfers(table: Table, azurite: Azurite, megabytes: int, rounds: int, folder: Path) -> None:
@@ -63,14 +71,90 @@ def transfers(table: Table, azurite: Azurite, megabytes: int, rounds: int, folde
     assert KEY not in repr(storage)
 
 
+def through_spark(table: Table, azurite: Azurite, rows: int, rounds: int, folder: Path) -> None:
+    """A distributed read and a write through blobs, by Spark, against its own Parquet on the local disk."""
+    from pyspark.sql import DataFrame, SparkSession
+
+    from scripts.bench.spark_io import DATABASE, made
+    from spark_kusto import connect, read_kusto, write_kusto
+
+    container = azurite.new_container()
+    spark = (
+        SparkSession.builder.appName("staging")
+        .master("local[2]")
+        .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
+        .config("spark.sql.session.timeZone", "UTC")
+        .config("spark.sql.parquet.compression.codec", "zstd")
+        .config("spark.driver.memory", "3g")
+        .getOrCreate()
+    )
+    spark.sparkContext.setLogLevel("ERROR")
+    cluster = str(folder / "cluster")
+    parquet = str(folder / "parquet")
+    options = {"transientStorage": container.key_url, "tableCreateOptions": "CreateIfNotExist"}
+
+    def discard(df: DataFrame) -> None:
+        df.write.format("noop").mode("overwrite").save()
+
+    def write_blobs() -> None:
+        (
+            source.write.format("kusto")
+            .options(kustoCluster=cluster, kustoDatabase=DATABASE, kustoTable="Events", **options)
+            .mode("overwrite")
+            .save()
+        )
+        # What is replaced is not read any more; the disk is for the contestants.
+        with connect(cluster) as opened:
+            opened.execute(DATABASE, ".drop table Events")
+
+    def read_blobs(query: str) -> None:
+        reads = {"transientStorage": container.key_url, "readMode": "ForceDistributedMode"}
+        discard(read_kusto(spark, cluster, DATABASE, query, reads))
+        container.empty()
+
+    try:
+        made(spark, rows).write.parquet(str(folder / "source"))
+        source = spark.read.parquet(str(folder / "source"))
+        source.write.parquet(parquet)
+        write_kusto(source, cluster, DATABASE, "Held", {"tableCreateOptions": "CreateIfNotExist"})
+        table.heading(
+            f"{rows:,} rows x 8 columns, Spark {spark.version} on {os.cpu_count()} cores with Azurite"
+        )
+        taken = alternating(
+            {
+                "parquet write": lambda: source.write.mode("overwrite").parquet(parquet),
+                "blob write": write_blobs,
+                "parquet read": lambda: discard(spark.read.parquet(parquet)),
+                "blob read": lambda: read_blobs("Held"),
+                "sorted read": lambda: read_blobs("Held | sort by Number asc"),
+            },
+            rounds,
+        )
+        times = {name: median(values) for name, values in taken.items()}
+        plain = times["parquet read"]
+        table.ratio("distributed read of the table", times["blob read"], "spark.read.parquet", plain, MOST)
+        table.ratio("distributed read of a sort", times["sorted read"], "spark.read.parquet", plain, None)
+        table.ratio(
+            "write through blobs", times["blob write"], "df.write.parquet", times["parquet write"], MOST
+        )
+    finally:
+        spark.stop()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--megabytes", type=int, default=512)
+    parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=("transfers", "spark"))
     options = parser.parse_args()
     table = Table()
     with tempfile.TemporaryDirectory(prefix="staging-bench-") as folder, Azurite(on_disk=True) as azurite:
-        transfers(table, azurite, options.megabytes, options.rounds, Path(folder))
+        if options.only != "spark":
+            transfers(table, azurite, options.megabytes, options.rounds, Path(folder))
+        if options.only != "transfers":
+            through_spark(table, azurite, options.rows, options.rounds, Path(folder))
     return table.end()
 
 

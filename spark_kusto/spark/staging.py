@@ -20,7 +20,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from spark_kusto.errors import KustoError, StagingError
+from spark_kusto.errors import StagingError
 
 if TYPE_CHECKING:
     from spark_kusto.spark.options import Connection, SinkOptions, SourceOptions
@@ -207,6 +207,6 @@ class ApplicationReads:
                 if storage is not None:
                     # The process is ending: what is out of reach now is left to its expiry.
                     quick = replace(storage, settings=TransferSettings(retries=Retries(2, 0.1, 0.2)))
-                    quick.delete_all(options.connection.database, self.purpose)
-            except KustoError as problem:
+                    quick.delete_all(options.connection.database, self.purpose, concurrency=1)
+            except Exception as problem:  # noqa: BLE001 - nothing may disturb the end of a process
                 log.warning("Staged blobs of reads are left to their expiry: %s", problem)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -252,9 +253,14 @@ def remove(
     markers = [b for b in found if not b.folder and b.name.rpartition("/")[2] == MARKER]
     last = {b.name for b in (*folders, *markers)}
     plain = [b for b in found if b.name not in last]
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="staging-delete") as pool:
+    with ExitStack() as stack:
+        # Without threads where one is enough: an interpreter that is ending starts none.
+        each: Callable[[Callable[[Found], Refusal | None], list[Found]], Iterable[Refusal | None]] = map
+        if concurrency > 1:
+            pool = ThreadPoolExecutor(concurrency, thread_name_prefix="staging-delete")
+            each = stack.enter_context(pool).map
         for batch in (plain, markers, *([folder] for folder in folders)):
-            outcomes = [None] * len(batch) if dry_run else pool.map(one, batch)
+            outcomes = [None] * len(batch) if dry_run else each(one, batch)
             for blob, refusal in zip(batch, outcomes, strict=True):
                 if refusal is not None:
                     summary.refused.append(refusal)

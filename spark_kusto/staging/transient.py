@@ -185,10 +185,15 @@ class TransientStorage:
             if swept.deleted:
                 log.info("Swept expired staging: %s", swept)
 
-    def delete_all(self, database: str, operation: str) -> CleanupSummary:
+    def delete_all(self, database: str, operation: str, *, concurrency: int = 8) -> CleanupSummary:
         """Remove every directory that was begun for a database and operation of these names.
 
         Does not raise: what could not be removed is in the summary, and in the log as a warning.
+
+        Args:
+            database: as it was given to ``begin``.
+            operation: the same.
+            concurrency: requests at a time; with one no thread is started.
         """
         stem = f"{_safe(database)}/{_safe(operation)}-"
         summary = CleanupSummary(f"staging directories '{stem}*'")
@@ -196,7 +201,8 @@ class TransientStorage:
             prefix = signer.container.address.within(stem)
             try:
                 with self.open_channel(signer) as channel:
-                    summary += remove(channel, survey(channel, prefix), place=stem)
+                    found = survey(channel, prefix)
+                    summary += remove(channel, found, place=stem, concurrency=concurrency)
             except StagingError as problem:
                 summary.refused.append(Refusal(prefix, problem.message))
         if summary.refused:

@@ -162,6 +162,10 @@ class Container:
     def get(self, name: str) -> bytes:
         return self.client.download_blob(name).readall()
 
+    def empty(self) -> None:
+        for name in self.names():
+            self.client.delete_blob(name)
+
     def delete(self) -> None:
         self.client.delete_container()
 
