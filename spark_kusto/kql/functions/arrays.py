@@ -254,7 +254,14 @@ def _strcat_array(call: Emission) -> str:
     return f"array_to_string(json_extract_string({array}, '$[*]'), {delimiter})"
 
 
-scalar("strcat_array", [_ARRAY, parameter(ANY, "delimiter")], STRING, _strcat_array, nulls="maybe")
+scalar(
+    "strcat_array",
+    [_ARRAY, parameter(ANY, "delimiter")],
+    STRING,
+    _strcat_array,
+    nulls="maybe",
+    aliases=["array_strcat"],
+)
 
 
 def _zip(*arrays: Any) -> list[Any] | None:
