@@ -215,9 +215,7 @@ def test_device_code(entra: Entra, capfd: pytest.CaptureFixture[str]) -> None:
     assert [asked["path"].rpartition("/")[2] for asked in entra.asked] == ["devicecode", "token", "token"]
 
 
-@pytest.mark.parametrize(
-    "options", [{"userPrompt": "true"}, {"authMethod": "interactiveBrowser"}]
-)
+@pytest.mark.parametrize("options", [{"userPrompt": "true"}, {"authMethod": "interactiveBrowser"}])
 def test_interactive_browser(
     entra: Entra, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, options: dict[str, str]
 ) -> None:
