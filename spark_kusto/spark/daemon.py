@@ -16,6 +16,7 @@ _LOADED = (
     "pyarrow.compute",
     "pyarrow.parquet",
     "duckdb",
+    "azure.storage.blob",
     "pyspark.worker",
     "pyspark.sql.pandas.serializers",
     "pyspark.sql.pandas.types",
@@ -31,7 +32,7 @@ def _load() -> None:
         try:
             import_module(name)
         except ImportError:
-            # Not every version of Spark has every module, and pandas is nobody's duty.
+            # Not every version of Spark has every module, and pandas and azure are nobody's duty.
             continue
     # Forked workers share these pages as long as no collection touches them.
     gc.freeze()

@@ -90,3 +90,12 @@ def test_a_nightly_job_replaces_its_day_when_it_runs_again(tmp_path: Path) -> No
         ).rows
     # Counted in the CSV file: the flights of the day that have a departure delay, and those above 60.
     assert found == [("2013-01-30", 802, 152), ("2013-01-31", 843, 161)]
+
+
+def test_blobs_carry_a_write_and_a_read_and_are_gone() -> None:
+    printed = run(sys.executable, EXAMPLES / "staging_azurite.py")
+    assert "written: 200000 rows in 4 extents" in printed
+    assert "blobs left by the write: 0" in printed
+    assert "staged: NetDefaultDB/read-" in printed
+    assert "deleted 2 blobs" in printed
+    assert "[(200000,)]" in printed
