@@ -130,8 +130,6 @@ class SinkOptions:
     replace_tags: tuple[str, ...] = ()
     replace_where: str | None = None
     ingestion: SparkIngestionProperties = field(default_factory=SparkIngestionProperties)
-    batching_limit: int = 1024 * 1024 * 1024
-    streaming_size: int = 4 * 1024 * 1024
     writer_id: str | None = None
     batch_id: int | None = None
     staging_expiry: timedelta = timedelta(days=7)
@@ -431,7 +429,6 @@ def sink_options(given: Mapping[str, str]) -> SinkOptions:
             "writerId and batchId make a write exactly-once together; only one is given.",
             remedy="Give both.",
         )
-    megabyte = 1024 * 1024
     return SinkOptions(
         connection=connection,
         table=table,
@@ -444,8 +441,6 @@ def sink_options(given: Mapping[str, str]) -> SinkOptions:
         replace_tags=replace_tags,
         replace_where=replace_where,
         ingestion=ingestion,
-        batching_limit=(values.number("clientBatchingLimit") or 1024) * megabyte,
-        streaming_size=(values.number("streamingIngestSizeInMB") or 4) * megabyte,
         writer_id=writer,
         batch_id=batch,
         staging_expiry=values.seconds("stagingResourcesAutoCleanupTimeout", timedelta(days=7)),

@@ -32,6 +32,7 @@ _KUSTO = {
     "timestamp_ntz": KustoType.DATETIME,
     "variant": KustoType.DYNAMIC,
 }
+_ANY_NUMBER = 2**62
 _NESTED = ("array", "map", "struct", "udt")
 _REFUSED = {
     "void": "has no type; cast it, or leave it out",
@@ -121,7 +122,7 @@ def properties_of(options: SinkOptions) -> IngestProperties:
         mapping_name=given.csvMappingNameReference,
         mapping_kind="csv" if mapped else None,
         flush_immediately=given.flushImmediately,
-        maximum_errors_allowed=given.maximumErrorsAllowed,
+        maximum_errors_allowed=_ANY_NUMBER if options.allow_lossy else given.maximumErrorsAllowed,
         extend_schema=options.merge_schema,
         recreate_schema=options.overwrite_schema,
     )
