@@ -109,9 +109,9 @@ FOUND = {
     "shared rows in a partition": (
         "let L = B | serialize v = next(w, 1) | extend u = v * 2 | take 2; L | partition by u (top 1 by n)"
     ),
-    "subquery in integer division": "let n = toscalar(B | count); A | summarize c = count() by s | extend c / n",
+    "subquery in integer division": "let n = toscalar(B | count); A | summarize c = count() | extend c / n",
     "subquery in integer sum": "A | extend z = k + toscalar(B | summarize max(k)) * 2",
-    "two subqueries": "let n = toscalar(B | count); print a = n / (n - 3), b = array_slice(range(1, 9, 1), n, n)",
+    "two subqueries": "let n = toscalar(B | count); print n / (n - 3), array_slice(range(1, 9, 1), n, n)",
     "dynamic partition with Python": (
         "A | extend l = split(s, ' ') | partition by l (evaluate narrow())"
     ),

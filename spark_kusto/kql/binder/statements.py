@@ -21,7 +21,7 @@ from spark_kusto.kql.binder.conversion import convert
 from spark_kusto.kql.binder.expressions import literal_value
 from spark_kusto.kql.binder.sources import database_of, is_tabular
 from spark_kusto.kql.execution import to_json
-from spark_kusto.kql.plan import Literal
+from spark_kusto.kql.plan import InQuery, Literal, ScalarQuery, contains
 from spark_kusto.kql.registry import NOT_CONSTANT
 from spark_kusto.kql.sql.expressions import constant_value
 from spark_kusto.types import KustoType
@@ -170,7 +170,8 @@ def bind_parameters(
 
 
 def parameter_value(binder: Binder, value: Any, kind: KustoType, node: syntax.Node | None) -> ScalarValue:
-    """A value passed from outside: a Python value, or the text of a KQL literal."""
+    """A value passed from outside: a Python value; for types other than string and dynamic also the
+    text of a KQL literal. A string is always itself, quotes and all."""
     from spark_kusto.kql.binder.core import Binder as BinderClass
 
     if isinstance(value, str) and kind is not KustoType.STRING:
@@ -191,17 +192,12 @@ def parameter_value(binder: Binder, value: Any, kind: KustoType, node: syntax.No
         except AssertionError:
             raise binder.error(f"'{text}' is no literal of type {kind}.", node) from None
         converted = convert(bound, kind)
-        if constant_value(converted) is NOT_CONSTANT and kind not in (
-            KustoType.DATETIME,
-            KustoType.TIMESPAN,
-            KustoType.GUID,
+        moments = (KustoType.DATETIME, KustoType.TIMESPAN, KustoType.GUID)
+        if (constant_value(converted) is NOT_CONSTANT and kind not in moments) or contains(
+            converted, lambda part: isinstance(part, ScalarQuery | InQuery)
         ):
             raise binder.error(f"A value for a query parameter of type {kind} is no literal.", node)
         return ScalarValue(converted)
-    if kind is KustoType.STRING and isinstance(value, str):
-        quotes = value[:1]
-        if len(value) >= 2 and quotes in "'\"" and value.endswith(quotes) and quotes:
-            value = _unquoted(value)
     if kind is KustoType.DYNAMIC:
         value = to_json(value)
     elif isinstance(value, dt.datetime) and value.tzinfo is not None:
@@ -212,19 +208,3 @@ def parameter_value(binder: Binder, value: Any, kind: KustoType, node: syntax.No
         value = float(value)
     nullable = value is None and kind is not KustoType.STRING
     return ScalarValue(Literal(kind, nullable=nullable, value=value))
-
-
-def _unquoted(text: str) -> str:
-    """The value of a KQL string literal, or the text itself if it is none."""
-    from spark_kusto.errors import KqlSyntaxError
-    from spark_kusto.kql.parser import parse
-
-    try:
-        expression = parse(f"print {text}").results[0]
-    except KqlSyntaxError:
-        return text
-    if isinstance(expression, syntax.Pipe) and isinstance(expression.source, syntax.Print):
-        only = expression.source.columns[0]
-        if isinstance(only, syntax.Literal) and only.type == "string":
-            return str(only.value)
-    return text
