@@ -28,6 +28,7 @@ from spark_kusto.kql.registry import (
     REAL,
     STRING,
     TIMESPAN,
+    Argument,
     Emission,
     Overload,
     ScalarRow,
@@ -380,6 +381,14 @@ def negate(operand: Expr) -> Expr | None:
 
 def _equal(call: Emission) -> str:
     left, right = call.arguments
+    if _may_be_nan(left) and _may_be_nan(right):
+        # Two NaN are the same to DuckDB.
+        return f"({_matching(call)} AND NOT isnan({left.sql}))"
+    return _matching(call)
+
+
+def _matching(call: Emission) -> str:
+    left, right = call.arguments
     bare = f"({left.sql} = {right.sql})"
     if call.filter_position or not (left.nullable or right.nullable):
         return bare
@@ -390,6 +399,13 @@ def _equal(call: Emission) -> str:
 
 def _not_equal(call: Emission) -> str:
     left, right = call.arguments
+    if _may_be_nan(left) and _may_be_nan(right):
+        return f"({_differing(call)} OR isnan({left.sql}))"
+    return _differing(call)
+
+
+def _differing(call: Emission) -> str:
+    left, right = call.arguments
     if not (left.nullable or right.nullable):
         return f"({left.sql} <> {right.sql})"
     differs = f"({left.sql} IS DISTINCT FROM {right.sql})"
@@ -398,8 +414,22 @@ def _not_equal(call: Emission) -> str:
     return f"CASE WHEN {left.sql} IS NULL AND {right.sql} IS NULL THEN NULL ELSE {differs} END"
 
 
-def _ordered(sign: str) -> str:
-    return f"({{0}} {sign} {{1}})"
+def _may_be_nan(argument: Argument) -> bool:
+    return argument.type is REAL and (argument.value is NOT_CONSTANT or argument.value != argument.value)
+
+
+def _ordered(sign: str) -> Callable[[Emission], str]:
+    """A comparison that is false for NaN, which DuckDB takes for the greatest number."""
+    upper = 0 if sign in (">", ">=") else 1
+
+    def emit(call: Emission) -> str:
+        left, right = call.arguments
+        test = f"{left.sql} {sign} {right.sql}"
+        if _may_be_nan(call.arguments[upper]):
+            return f"({test} AND NOT isnan({call.arguments[upper].sql}))"
+        return f"({test})"
+
+    return emit
 
 
 def _guard(function: Callable[[Any, Any], bool]) -> _Fold:
