@@ -159,6 +159,12 @@ MOMENTS: dict[str, Any] = {
     "now(-1h) == ago(1h)": True,
     "datetime(2024-05-06) between (datetime(2024-05-05) .. 2d)": True,
     "unixtime_seconds_todatetime(1e18)": None,
+    "1d * 1e30": None,
+    "datetime_add('year', 100000, datetime(2024-01-01))": None,
+    "datetime_add('day', 9223372036854775807, datetime(2024-01-01))": None,
+    "todatetime(9223372036854775807)": None,
+    "make_datetime(99999, 1, 1)": None,
+    "make_timespan(99999999999, 1)": None,
 }
 
 # Terms are runs of letters and digits; operators without _cs ignore case.

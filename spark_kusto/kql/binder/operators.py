@@ -90,6 +90,12 @@ def _divide_reals(left: float, right: float) -> float:
     return math.copysign(math.inf, left) * math.copysign(1.0, right)
 
 
+def _ticks(value: float) -> int:
+    if not abs(value) < 1 << 63:
+        raise OverflowError(value)
+    return int(value)
+
+
 def _shift(sign: int) -> _Fold:
     return lambda when, ticks: from_microseconds(microseconds(when) + sign * (ticks // 10))
 
@@ -191,11 +197,11 @@ _ARITHMETIC: dict[str, dict[tuple[KustoType, KustoType], tuple[Overload, _Fold |
         ),
         (TIMESPAN, REAL): (
             overload([TIMESPAN, REAL], TIMESPAN, _rounded("{0} * {1}"), "maybe"),
-            lambda a, b: int(a * b),
+            lambda a, b: _ticks(a * b),
         ),
         (REAL, TIMESPAN): (
             overload([REAL, TIMESPAN], TIMESPAN, _rounded("{0} * {1}"), "maybe"),
-            lambda a, b: int(a * b),
+            lambda a, b: _ticks(a * b),
         ),
         (DYNAMIC, DYNAMIC): (
             overload([DYNAMIC, DYNAMIC], DYNAMIC, _dynamic_arithmetic("*"), "maybe"),
@@ -219,7 +225,7 @@ _ARITHMETIC: dict[str, dict[tuple[KustoType, KustoType], tuple[Overload, _Fold |
         ),
         (TIMESPAN, REAL): (
             overload([TIMESPAN, REAL], TIMESPAN, _rounded("{0} / {1}"), "maybe"),
-            lambda a, b: int(a / b),
+            lambda a, b: _ticks(a / b),
         ),
         (DATETIME, TIMESPAN): (
             overload(

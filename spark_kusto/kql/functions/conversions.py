@@ -171,7 +171,9 @@ def _boolean(call: Emission) -> str:
 
 
 def _ticks_to_datetime(sql: str) -> str:
-    return f"TRY(make_timestamp(({sql} - {UNIX_EPOCH_TICKS}) // 10))"
+    # 3155378975999999999 is the last tick of the year 9999.
+    micros = f"({sql} - {UNIX_EPOCH_TICKS}) // 10"
+    return f"CASE WHEN {sql} BETWEEN 0 AND 3155378975999999999 THEN make_timestamp({micros}) END"
 
 
 def _datetime(call: Emission) -> str:

@@ -140,20 +140,28 @@ def _datetime_diff(call: Emission) -> str:
             b=earlier,
         )
     if part == "nanosecond":
-        return f"((epoch_us({later}) - epoch_us({earlier})) * 1000)"
+        return f"TRY((epoch_us({later}) - epoch_us({earlier})) * 1000)"
     return f"datediff('{part}', {earlier}, {later})"
+
+
+def _in_range(sql: str) -> str:
+    """A moment, or NULL where it is outside Kusto's years 1 to 9999."""
+    low, high = "TIMESTAMP '0001-01-01'", "TIMESTAMP '9999-12-31 23:59:59.999999'"
+    return f"CASE WHEN try({sql}) BETWEEN {low} AND {high} THEN {sql} END"
 
 
 def _datetime_add(call: Emission) -> str:
     part = _part_of(call, ("year", "quarter", "month", "week", "day", *_CLOCK, "nanosecond"))
-    amount, date = call.sql[1:]
+    amount = call.sql[1]
     if part == "nanosecond":
-        return f"({date} + to_microseconds(CAST({amount} AS BIGINT) // 1000))"
-    if part in _CLOCK:
-        return f"({date} + to_microseconds(CAST({amount} AS BIGINT) * {_CLOCK[part]}))"
-    if part == "quarter":
-        return f"({date} + to_months(CAST({amount} AS INTEGER) * 3))"
-    return f"({date} + {_STEPS[part].format(amount)})"
+        step = f"to_microseconds(CAST({amount} AS BIGINT) // 1000)"
+    elif part in _CLOCK:
+        step = f"to_microseconds(CAST({amount} AS BIGINT) * {_CLOCK[part]})"
+    elif part == "quarter":
+        step = f"to_months(CAST({amount} AS INTEGER) * 3)"
+    else:
+        step = _STEPS[part].format(amount)
+    return call.once(_in_range(f"({{date}} + {step})"), date=call.sql[2])
 
 
 _PART = constant(parameter(frozenset({*ANY})), "part")
@@ -163,8 +171,9 @@ scalar(
     [_PART, parameter(DATETIME, "datetime1"), parameter(DATETIME, "datetime2")],
     LONG,
     _datetime_diff,
+    nulls="maybe",
 )
-scalar("datetime_add", [_PART, parameter(INTEGER, "amount"), _DATE], DATETIME, _datetime_add)
+scalar("datetime_add", [_PART, parameter(INTEGER, "amount"), _DATE], DATETIME, _datetime_add, nulls="maybe")
 
 
 # --- making --------------------------------------------------------------------------------------
@@ -177,7 +186,7 @@ def _make_datetime(call: Emission) -> str:
     ]
     parts += ["0", "0", "0.0"][len(parts) - 3 :]
     # A date that there is not is null.
-    return f"TRY(make_timestamp({', '.join(parts)}))"
+    return _in_range(f"TRY(make_timestamp({', '.join(parts)}))")
 
 
 def _make_timespan(call: Emission) -> str:
@@ -188,7 +197,7 @@ def _make_timespan(call: Emission) -> str:
         parts.append("0")
     days, hours, minutes, seconds = parts
     return (
-        f"(CAST({days} AS BIGINT) * {TICKS_PER_DAY} + CAST({hours} AS BIGINT) * 36000000000"
+        f"TRY(CAST({days} AS BIGINT) * {TICKS_PER_DAY} + CAST({hours} AS BIGINT) * 36000000000"
         f" + CAST({minutes} AS BIGINT) * 600000000 + CAST(round({seconds} * 10000000) AS BIGINT))"
     )
 
@@ -216,6 +225,7 @@ scalar(
             _make_timespan,
         ),
     ],
+    nulls="maybe",
 )
 
 
