@@ -135,7 +135,8 @@ class Deleting:
             if len(found) == extent.row_count:
                 files[extent_id] = None
                 continue
-            columns = [column for column in operation.columns if column.id in extent.fields]
+            # All columns of the table: the operation has only those of the data that comes in their place.
+            columns = [column for column in table.columns if column.id in extent.fields]
             writer = ExtentWriter(operation, [*columns, *HIDDEN_COLUMNS], target_bytes=2**62)
             try:
                 for batch in _without(read_rows([extent], columns), found):

@@ -27,7 +27,7 @@ from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.querying import Prepared, Querying, TaskPlan
 from spark_kusto.engine.queue import IngestionQueue
 from spark_kusto.engine.running import QueryRun
-from spark_kusto.errors import UnsupportedError
+from spark_kusto.errors import SnapshotExpiredError, UnsupportedError
 from spark_kusto.storage import ChangeContext, Database, Root, TableSnapshot
 from spark_kusto.types import Column
 
@@ -279,8 +279,14 @@ class Engine:
                 until=until,
             )
 
-        prepared = compiled(snapshot, None)
-        if after is not None and snapshot is not None and not prepared.is_present():
+        if after is None or snapshot is None:
+            return compiled(snapshot, None), limits.seconds
+        try:
+            prepared = compiled(snapshot, None)
+            is_present = prepared.is_present()
+        except SnapshotExpiredError:
+            is_present = False
+        if not is_present:
             # A stream's batch is planned again long after: merged extents still tell their rows' commits.
             prepared = compiled(None, snapshot)
         return prepared, limits.seconds

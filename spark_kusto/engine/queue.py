@@ -35,6 +35,8 @@ KIND = "queue"
 
 _POLL_SECONDS = 0.05
 _TIMER_LEEWAY = 0.02
+_RETRY_SECONDS = 1.0
+"""Until an item is tried again whose commit failed for a passing reason, such as a busy catalog."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +124,10 @@ class IngestionQueue:
             due = self._due(database, owner, items)
             if due <= now or flush:
                 for item in items:
-                    self._commit(database, item)
-                    done += 1
+                    if self._commit(database, item):
+                        done += 1
+                    else:
+                        next_due = min(next_due, time.time() + _RETRY_SECONDS)
             else:
                 next_due = min(next_due, due)
         self._looked[database.id] = (sequence if not done else database.catalog.last_sequence(), next_due)
@@ -154,7 +158,8 @@ class IngestionQueue:
         span = policies.period(policy["MaximumBatchingTimeSpan"], dt.timedelta(minutes=5))
         return float(items[0].value["enqueued"]) + span.total_seconds()
 
-    def _commit(self, database: Database, item: Entity) -> None:
+    def _commit(self, database: Database, item: Entity) -> bool:
+        """Commit an item; False where it has to be tried again."""
         value = item.value
         operation = _operation_of(value["operation"])
         try:
@@ -171,7 +176,7 @@ class IngestionQueue:
             )
         except KustoError as error:
             if not error.permanent:
-                return
+                return False
             self._engine.failures.record(
                 database,
                 operation.table,
@@ -185,6 +190,7 @@ class IngestionQueue:
         if database.entity(KIND, item.name, item.owner) is not None:
             with database.catalog.transaction() as transaction:
                 transaction.put_entities([EntityChange(KIND, item.owner, item.name, None)])
+        return True
 
     def _schedule(self, database: Database, due: float) -> None:
         with self._guard:

@@ -200,8 +200,10 @@ class DatabaseFolder:
         if self._current is None or self._current.sequence < self._horizon(connection):
             # What was removed since may have left the catalog altogether.
             self._current = self._load(connection, None)
-        else:
-            self._current = self._advance(connection, self._current)
+            return self._current
+        # What fails half-way has changed _rows already: the next look then begins anew.
+        old, self._current = self._current, None
+        self._current = self._advance(connection, old)
         return self._current
 
     def live(self, transaction: Transaction) -> Snapshot:

@@ -274,7 +274,7 @@ class Ingestion(ColumnFitting):
         table, ids = self._settle_table(transaction, operation, table)
         removed = self._replace(transaction, table, replaced)
         if rewrites:
-            removed = (*removed, *self._rewrite(transaction, table, ids, rewrites))
+            removed = (*removed, *self._rewrite(transaction, table, rewrites))
         extents = tuple(
             self._new_extent(transaction, file, ids, tags, created_on)
             for file in staged
@@ -303,11 +303,14 @@ class Ingestion(ColumnFitting):
         self,
         transaction: Transaction,
         table: TableSnapshot,
-        ids: Mapping[int, int],
         rewrites: Mapping[str, StagedFile | None],
     ) -> tuple[str, ...]:
-        """Put files with the remaining rows of extents in their places."""
+        """Put files with the remaining rows of extents in their places.
+
+        Such files have columns of the table that the operation's own data may lack.
+        """
         live = {extent.id: extent for extent in table.extents}
+        ids = {column.id: column.id for column in table.columns}
         gone = next((extent_id for extent_id in rewrites if extent_id not in live), None)
         if gone is not None:
             raise IngestConflictError(

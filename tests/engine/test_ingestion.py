@@ -449,6 +449,15 @@ def test_overwriting_all_by_tags_and_by_predicate(cluster: EmbeddedCluster, rows
         Replace(all=True, tags=("x",))
 
 
+def test_rows_that_stay_keep_columns_that_the_new_ones_lack(cluster: EmbeddedCluster, rows: Rows) -> None:
+    cluster.ingest(DATABASE, "T", pa.table({"a": [1, 2, 3], "b": ["x", "y", "z"]}), create=True)
+    cluster.ingest(DATABASE, "T", pa.table({"a": [9]}), replace=Replace(predicate="a == 2"))
+    assert rows("T | order by a asc") == [(1, "x"), (3, "z"), (9, "")]
+    new = pa.table({"c": [1.5], "a": [10]})
+    cluster.ingest(DATABASE, "T", new, replace=Replace(predicate="a == 3"), extend_schema=True)
+    assert rows("T | order by a asc") == [(1, "x", None), (9, "", None), (10, "", 1.5)]
+
+
 # -- values of the caller's -----------------------------------------------------------------------------
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 
 from spark_kusto import connect
 from spark_kusto.client import Cluster, read_scan
+from spark_kusto.client.embedded import EmbeddedCluster
 from spark_kusto.errors import UnsupportedError
 
 DATABASE = "NetDefaultDB"
@@ -57,6 +59,11 @@ def test_batches_outlive_merges_and_the_files_of_their_snapshot(tmp_path: Path) 
         assert _read(cluster, cursors[1], cursors[3]) == list(range(20, 40))
         _append(cluster, 50, 10)
         assert _read(cluster, cursors[3], cursors[4]) == list(range(40, 50))
+        # Nor does it matter that the catalog has forgotten them.
+        assert isinstance(cluster, EmbeddedCluster)
+        later = dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)
+        assert cluster.engine.database(DATABASE).sweep(later).extents
+        assert _read(cluster, cursors[1], cursors[3]) == list(range(20, 40))
 
 
 def _extents(cluster: Cluster) -> list[str]:

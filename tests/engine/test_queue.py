@@ -18,7 +18,13 @@ from spark_kusto.client import IngestProperties, stage
 from spark_kusto.client.cluster import IngestResult
 from spark_kusto.client.embedded import EmbeddedCluster
 from spark_kusto.client.result import Result
-from spark_kusto.errors import EntityNotFoundError, IngestError, OptionError, QueryTimeoutError
+from spark_kusto.errors import (
+    EntityNotFoundError,
+    IngestError,
+    OptionError,
+    QueryTimeoutError,
+    StorageBusyError,
+)
 from spark_kusto.types import Column, KustoType
 from tests.engine.conftest import DATABASE
 
@@ -47,6 +53,23 @@ def test_data_is_invisible_until_the_policy_is_due(cluster: EmbeddedCluster, run
     shown = run(f".show queued ingestion operations '{done.operation_id}' | project State, InProgress, Table")
     assert shown.rows == [("Queued", 1, "T")]
     assert run(".show operations | where State == 'InProgress' | count").rows == [(1,)]
+
+
+def test_what_a_busy_catalog_held_up_is_tried_again(
+    cluster: EmbeddedCluster, value: Value, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database = cluster.engine.root.database(DATABASE)
+    commit, failures = database.commit_ingest, [StorageBusyError("The catalog is busy.")]
+
+    def busy(*arguments: Any, **options: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return commit(*arguments, **options)
+
+    monkeypatch.setattr(database, "commit_ingest", busy)
+    done = _queued(cluster, [1], flush_immediately=True)
+    assert cluster.wait_ingested(done.operation_id, dt.timedelta(seconds=20)).status == "committed"
+    assert value("T | count") == 1
 
 
 def test_it_flushes_at_once_by_number_and_by_request(

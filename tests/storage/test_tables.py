@@ -289,3 +289,24 @@ def test_entities_are_stored_by_kind_owner_and_name(database: Database) -> None:
 
 def test_stored_columns_compare_by_value() -> None:
     assert StoredColumn(1, "a", K.LONG).column == A
+
+
+def test_an_interrupted_look_at_commits_leaves_nothing_behind(
+    root: Root, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    database.create_table("T", [A])
+    ingest(database, "T", {"a": [1]})
+    assert database.snapshot().table("T").row_count == 1
+    other = Root.open(root.path)
+    other.database(database.name).clear_table("T")
+    ingest(other.database(database.name), "T", {"a": [2, 3]})
+    other.close()
+
+    def interrupted(row: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(database, "_extent", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            database.snapshot()
+    assert database.snapshot().table("T").row_count == 2
