@@ -94,11 +94,11 @@ def plan_partitions(
     columns = cluster.schema(database, query, options.parameters)
     if pushed.results is None:
         projection = project(columns, wanted, projected=False)
-        query += (f"\n{pushed.kql}" if pushed.kql else "") + projection.kql
+        tail = (f"\n{pushed.kql}" if pushed.kql else "") + projection.kql
         fields = projection.fields
     else:
-        query += f"\n{pushed.kql}"
-        made = {c.name: c.type for c in cluster.schema(database, query, options.parameters)}
+        tail = f"\n{pushed.kql}"
+        made = {c.name: c.type for c in cluster.schema(database, query + tail, options.parameters)}
         fields = tuple(
             Field(name, spark, nullable, name, made.get(name, KustoType.LONG))
             for name, spark, nullable in wanted
@@ -106,7 +106,14 @@ def plan_partitions(
     # Nothing is gained by exporting an answer that is known to be small.
     small = pushed.results is not None or (pushed.limit is not None and pushed.limit <= _SMALL_ROWS)
     plans = _plans(
-        cluster, options, query, after=after, snapshot=snapshot or options.snapshot, is_small=small
+        cluster,
+        options,
+        query,
+        tail,
+        after=after,
+        snapshot=snapshot or options.snapshot,
+        is_small=small,
+        is_whole=pushed.results is not None or pushed.limit is not None,
     )
     totals = dict(pushed.totals)
     tasks: list[InputPartition] = [
@@ -119,7 +126,7 @@ def plan_partitions(
         sum(plan.rows or 0 for plan in plans),
         sum(plan.bytes or 0 for plan in plans),
         plans[0].cursor,
-        redact(" ".join(query.split())),
+        redact(" ".join((query + tail).split())),
     )
     return tasks
 
@@ -128,11 +135,17 @@ def _plans(
     cluster: Cluster,
     options: SourceOptions,
     query: str,
+    tail: str,
     *,
     after: str | None,
     snapshot: str | None,
-    is_small: bool = False,
+    is_small: bool,
+    is_whole: bool,
 ) -> list[ScanPlan]:
+    """The plans of a query and what is appended to it; one, or one for each part by partitionColumn.
+
+    is_whole: the appended operators (a limit, an aggregate) mean all rows, not those of a part.
+    """
     parallelism = options.partitions or options.parallelism or os.cpu_count() or 1
 
     staging = open_staging(options.connection, options.staging)
@@ -158,15 +171,14 @@ def _plans(
             purpose=options.application or "read",
         )
 
-    if options.partition_column is None or options.partitions is None:
-        return [plan(query, snapshot)]
+    if options.partition_column is None or options.partitions is None or is_whole:
+        return [plan(query + tail, snapshot)]
     count = options.partitions
     # A null's hash may be null: the first part takes those.
     part = f"hash({quoted_name(options.partition_column)}, {count})"
-    cut = f"{query}\n| where {part} == 0 or isnull({part})"
-    plans = [plan(cut, snapshot)]
+    plans = [plan(f"{query}\n| where {part} == 0 or isnull({part}){tail}", snapshot)]
     at = snapshot or plans[0].cursor
-    plans += [plan(f"{query}\n| where {part} == {i}", at) for i in range(1, count)]
+    plans += [plan(f"{query}\n| where {part} == {i}{tail}", at) for i in range(1, count)]
     return plans
 
 
