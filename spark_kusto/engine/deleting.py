@@ -7,13 +7,14 @@ of whose rows go is dropped, another one is written again without them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from spark_kusto.engine.limits import COMMAND_SECONDS, request_limits
 from spark_kusto.engine.scans import ROW_NUMBER
-from spark_kusto.errors import KqlSemanticError, OptionError
+from spark_kusto.errors import IngestConflictError, KqlSemanticError, OptionError
 from spark_kusto.kql import syntax
 from spark_kusto.storage.merging import HIDDEN_COLUMNS, read_rows
 from spark_kusto.storage.staging import ExtentWriter
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
         StagedFile,
         TableSnapshot,
     )
+
+Result = TypeVar("Result")
+
+_ATTEMPTS = 4
+"""How often a change of rows is tried while others change the same extents."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,20 @@ class Deleting:
         event: str = "DELETE-TABLE-RECORDS",
     ) -> list[DeletedRows]:
         """Delete the rows that a query keeps; nothing is changed with ``pretend``."""
+        return past_conflicts(
+            lambda: self._delete(database, name, query, pretend=pretend, context=context, event=event)
+        )
+
+    def _delete(
+        self,
+        database: Database,
+        name: str,
+        query: syntax.Query,
+        *,
+        pretend: bool,
+        context: ChangeContext,
+        event: str,
+    ) -> list[DeletedRows]:
         table, rows = self.matching(database, name, query)
         extents = {extent.id: extent for extent in table.extents}
         if pretend or not rows:
@@ -147,6 +167,14 @@ class Deleting:
                 raise
             files[extent_id] = staged[0]
         return files
+
+
+def past_conflicts(attempt: Callable[[], Result]) -> Result:
+    """Try a change of rows again when an extent was merged, by maintenance for one, while it was read."""
+    for _ in range(_ATTEMPTS - 1):
+        with suppress(IngestConflictError):
+            return attempt()
+    return attempt()
 
 
 def _collect(batch: pa.RecordBatch, found: dict[str, list[np.ndarray]]) -> None:

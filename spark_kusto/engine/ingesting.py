@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_kusto.engine import mappings
 from spark_kusto.engine.converting import to_stored
+from spark_kusto.engine.deleting import past_conflicts
 from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.records import Reading, too_many_errors
 from spark_kusto.errors import EntityNotFoundError, OptionError, SchemaMismatchError
@@ -284,28 +285,35 @@ class Ingesting:
             return self._engine.queue.put(
                 database, ingest, operation, staged, writer_id=writer_id, batch_id=batch_id, context=context
             )
-        rewrites: Mapping[str, StagedFile | None] = {}
         replaced: str | Callable[[Extent], bool] | None = None
+        predicate: str | None = None
         if ingest.replace is not None and ingest.replace.all:
             replaced = "all"
         elif ingest.replace is not None and ingest.replace.tags:
             wanted = frozenset(ingest.replace.tags)
             replaced = lambda extent: not wanted.isdisjoint(extent.tags)  # noqa: E731
-        elif ingest.replace is not None and ingest.replace.predicate is not None:
-            rewrites = self._engine.deleting.rewrites(database, operation, ingest.replace.predicate)
-        done = database.commit_ingest(
-            operation,
-            staged,
-            tags=properties.tags,
-            created_on=properties.creation_time,
-            replace_extents=replaced,
-            writer_id=writer_id,
-            batch_id=batch_id,
-            ingest_if_not_exists=properties.ingest_if_not_exists,
-            rewrites=rewrites,
-            event=event,
-            context=context,
-        )
+        elif ingest.replace is not None:
+            predicate = ingest.replace.predicate
+
+        def committed() -> CommitResult:
+            rewrites: Mapping[str, StagedFile | None] = {}
+            if predicate is not None:
+                rewrites = self._engine.deleting.rewrites(database, operation, predicate)
+            return database.commit_ingest(
+                operation,
+                staged,
+                tags=properties.tags,
+                created_on=properties.creation_time,
+                replace_extents=replaced,
+                writer_id=writer_id,
+                batch_id=batch_id,
+                ingest_if_not_exists=properties.ingest_if_not_exists,
+                rewrites=rewrites,
+                event=event,
+                context=context,
+            )
+
+        done = committed() if predicate is None else past_conflicts(committed)
         self._engine.after_commit(database)
         return outcome(operation, done, ingest.started, errors)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.engine import policies
-from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome
+from spark_kusto.engine.ingesting import QUEUE_LEASE_SECONDS, EngineIngest, IngestOutcome
 from spark_kusto.errors import (
     EntityNotFoundError,
     IngestError,
@@ -93,6 +93,11 @@ class IngestionQueue:
         }
         with database.catalog.transaction(context) as transaction:
             transaction.put_entities([EntityChange(KIND, operation.table_id, operation.id, value)])
+            # What was accepted stays, however short the lease for staging it was.
+            transaction.execute(
+                "UPDATE operations SET lease_until = max(lease_until, ?) WHERE id = ?",
+                (database.clock() + int(QUEUE_LEASE_SECONDS * 10_000_000), operation.id),
+            )
         self.process(database)
         return IngestOutcome(
             operation_id=operation.id,

@@ -199,7 +199,8 @@ class Ingestion(ColumnFitting):
             CorruptExtentError: a staged file is missing or has another size.
             StorageFullError: no space; nothing was committed.
         """
-        staged = list(files)
+        # A file that is named twice is one extent.
+        staged = list({file.extent_id: file for file in files}.values())
         rewritten = dict(rewrites or {})
         written = [*staged, *(file for file in rewritten.values() if file is not None)]
         self._check_staged(operation, written)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import gzip
 import json
+import os
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -456,6 +457,29 @@ def test_rows_that_stay_keep_columns_that_the_new_ones_lack(cluster: EmbeddedClu
     new = pa.table({"c": [1.5], "a": [10]})
     cluster.ingest(DATABASE, "T", new, replace=Replace(predicate="a == 3"), extend_schema=True)
     assert rows("T | order by a asc") == [(1, "x", None), (9, "", None), (10, "", 1.5)]
+
+
+def test_maintenance_does_not_make_changes_of_rows_fail(
+    cluster: EmbeddedCluster, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value in range(4):
+        cluster.ingest(DATABASE, "T", pa.table({"a": [value]}), create=True)
+    database = cluster.engine.database(DATABASE)
+    commit = database.commit_ingest
+
+    def after_a_merge(*arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(database, "commit_ingest", commit)
+        table = database.snapshot().table("T")
+        database.merge_extents(table, table.extents)
+        return commit(*arguments, **options)
+
+    monkeypatch.setattr(database, "commit_ingest", after_a_merge)
+    cluster.ingest(DATABASE, "T", pa.table({"a": [9]}), replace=Replace(predicate="a == 2"))
+    assert rows("T | order by a asc") == [(0,), (1,), (3,), (9,)]
+    monkeypatch.setattr(database, "commit_ingest", after_a_merge)
+    cluster.execute(DATABASE, ".delete table T records <| T | where a == 3")
+    assert rows("T | order by a asc") == [(0,), (1,), (9,)]
+    assert os.listdir(database.staging_path) == []
 
 
 # -- values of the caller's -----------------------------------------------------------------------------

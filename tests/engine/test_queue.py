@@ -55,6 +55,15 @@ def test_data_is_invisible_until_the_policy_is_due(cluster: EmbeddedCluster, run
     assert run(".show operations | where State == 'InProgress' | count").rows == [(1,)]
 
 
+def test_what_was_accepted_outlives_the_lease_of_its_staging(cluster: EmbeddedCluster, value: Value) -> None:
+    plan = cluster.begin_ingest(DATABASE, "T", COLUMNS, mode="queued", lease=dt.timedelta(hours=1))
+    cluster.commit_ingest(plan, [stage(plan, [pa.record_batch({"a": [1]})])])
+    database = cluster.engine.root.database(DATABASE)
+    assert not database.sweep(dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)).operations
+    cluster.engine.queue.process(database, flush=True)
+    assert value("T | count") == 1
+
+
 def test_what_a_busy_catalog_held_up_is_tried_again(
     cluster: EmbeddedCluster, value: Value, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -193,6 +193,14 @@ def test_a_damaged_staged_file_stops_the_commit(database: Database, damage: str)
     assert files(database) == set()
 
 
+def test_a_file_named_twice_is_one_extent(root: Root, database: Database) -> None:
+    operation, staged = stage(database, "T", pa.table({"a": [1, 2]}))
+    database.commit_ingest(operation, [*staged, *staged])
+    other = Root.open(root.path)
+    assert read(other.database(database.name), "T") == [1, 2]
+    other.close()
+
+
 def test_files_of_another_operation_are_refused(database: Database) -> None:
     _, staged = stage(database, "T", pa.table({"a": [1]}))
     other = database.begin_ingest("T", [Column("a", K.LONG)], create=True)
