@@ -7,6 +7,7 @@ asked to. Nothing here is needed for answers to be right; it keeps reads fast an
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import os
 import socket
 import time
@@ -14,7 +15,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.engine import policies
-from spark_kusto.errors import IngestConflictError, KustoError
+from spark_kusto.errors import IngestConflictError
 from spark_kusto.storage.merging import MergePolicy, plan_merges
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from spark_kusto.engine.engine import Engine
     from spark_kusto.storage import Database, Extent, TableSnapshot
+
+log = logging.getLogger("spark_kusto.engine")
 
 COMMIT_BUDGET_SECONDS = 0.2
 """What a commit may spend on maintenance after it has returned its rows to readers."""
@@ -73,9 +76,8 @@ class Maintenance:
                     database.sweep()
             finally:
                 database.catalog.release_lease(_LEASE, self._holder)
-        except KustoError:
-            # The commit stands; what was not tidied up now is next time.
-            return
+        except Exception as error:  # noqa: BLE001 - who sees a failure would write the committed rows again
+            log.warning("Maintenance of database '%s' after a commit failed: %s", database.name, error)
 
     def _is_crowded(self, table: TableSnapshot) -> bool:
         count = len(table.extents)

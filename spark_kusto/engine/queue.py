@@ -98,7 +98,11 @@ class IngestionQueue:
                 "UPDATE operations SET lease_until = max(lease_until, ?) WHERE id = ?",
                 (database.clock() + int(QUEUE_LEASE_SECONDS * 10_000_000), operation.id),
             )
-        self.process(database)
+        try:
+            self.process(database)
+        except KustoError:
+            # The data is accepted: a failure now would make the caller send it again.
+            self._schedule(database, time.time() + _RETRY_SECONDS)
         return IngestOutcome(
             operation_id=operation.id,
             status="queued",

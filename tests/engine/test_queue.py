@@ -262,3 +262,23 @@ def test_several_processes_write_one_table(cluster: EmbeddedCluster, value: Valu
         assert process.wait(120) == 0
     assert value("T | count") == 30
     assert value("T | summarize sum(a)") == 3 * 45
+
+
+def test_trouble_after_a_commit_does_not_fail_it(
+    cluster: EmbeddedCluster, value: Value, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(*arguments: Any, **options: Any) -> Any:
+        raise RuntimeError("a defect of maintenance")
+
+    def busy(*arguments: Any, **options: Any) -> Any:
+        raise StorageBusyError("The catalog is busy.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster.engine.maintenance, "_is_crowded", failing)
+        cluster.ingest(DATABASE, "T", pa.table({"a": [1]}))
+    with monkeypatch.context() as patched:
+        patched.setattr(cluster.engine.queue, "poll", lambda database: None)
+        patched.setattr(cluster.engine.queue, "process", busy)
+        done = _queued(cluster, [2], flush_immediately=True)
+    assert cluster.wait_ingested(done.operation_id, dt.timedelta(seconds=20)).status == "committed"
+    assert value("T | count") == 2

@@ -144,7 +144,7 @@ class Planner:
         try:
             rows = cluster.statistics(options.connection.database, query).rows
         except KustoError as error:
-            log.debug("no statistics of %s: %s", query, error)
+            log.debug("no statistics of %s: %s", redact(query), error)
             return None, None
         if rows is None:
             return None, None
