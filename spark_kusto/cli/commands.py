@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         help="run a KQL query or a management command",
         description="Run a KQL query, or a management command if the text begins with a dot.",
     )
-    query.add_argument("cluster", help="a directory (embedded cluster), a URL or an alias")
+    query.add_argument("cluster", help="the directory of an embedded cluster")
     query.add_argument("database")
     query.add_argument("kql", help="the text; @FILE reads it from a file, - from standard input")
     query.add_argument("--format", choices=FORMATS, default="table")
