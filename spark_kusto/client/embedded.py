@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -33,7 +34,7 @@ from spark_kusto.engine.engine import Engine
 from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome
 from spark_kusto.engine.properties import IngestProperties, Replace, properties_from
 from spark_kusto.engine.running import QueryRun, ResultTable
-from spark_kusto.errors import OptionError
+from spark_kusto.errors import KustoError, OptionError
 from spark_kusto.types import Column
 from spark_kusto.types.results import result_batch
 
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from spark_kusto.staging import TransientStorage
+
+log = logging.getLogger("spark_kusto.client")
 
 
 class EmbeddedCluster(Cluster):
@@ -302,10 +305,14 @@ class EmbeddedCluster(Cluster):
             batch_id=batch_id,
             context=self.engine.context(f".ingest into table {plan.table}"),
         )
-        if operation.id != begun.operation.id:
-            # The plan of this process staged nothing; its operation is over with this commit.
-            database.abort_ingest(begun.operation)
-        self._blobs.end(directories, staging)
+        try:
+            if operation.id != begun.operation.id:
+                # The plan of this process staged nothing; its operation is over with this commit.
+                database.abort_ingest(begun.operation)
+            self._blobs.end(directories, staging)
+        except KustoError as error:
+            # The data is committed: whoever saw an error here would write it again.
+            log.warning("Cleaning up after the commit to table '%s' failed: %s", plan.table, error)
         return _ingest_result(done)
 
     def abort_ingest(

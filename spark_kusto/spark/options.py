@@ -89,11 +89,12 @@ class SourceOptions:
     """What a read asks for; see the rows of the same names in the option table."""
 
     connection: Connection
-    query: str
+    # Queries, filters and parameters can hold secrets (h"..." strings).
+    query: str = field(repr=False)
     custom_schema: str | None = None
     columns: tuple[str, ...] | None = None
-    filter: str | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
+    filter: str | None = field(default=None, repr=False)
+    parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
     properties: Mapping[str, Any] = field(default_factory=dict)
     snapshot: str | None = None
     read_mode: ReadMode | None = None

@@ -165,7 +165,8 @@ SINK = (
         "batchId",
         "int",
         "sink",
-        "Number of this batch of writerId; a batch at or below the last committed one adds nothing.",
+        "Number of this batch of writerId; a batch at or below the last committed one adds nothing,"
+        " so a writer that starts over (a deleted checkpoint) needs a new writerId.",
         minimum=0,
         ours=True,
     ),
