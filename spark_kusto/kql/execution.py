@@ -219,13 +219,17 @@ def _per_value(row: registry.PythonRow, function: PythonFunction) -> Callable[..
 
 def udf(function: PythonFunction) -> Udf:
     """See ``registry.udf``."""
+    import numpy
+
     row = registry.python_row(function.name)
     kinds = [_duckdb_type(kind) for kind in function.parameters]
     kinds = [f"{kind}[]" if place < row.lists else kind for place, kind in enumerate(kinds)]
     run = row.function if row.vectorised else _per_value(row, function)
 
     def call(*arrays: Any) -> Any:
-        return run(*arrays)
+        # Overflows and the like give infinities and NaN, as they do in Kusto, without warnings.
+        with numpy.errstate(all="ignore"):
+            return run(*arrays)
 
     # DuckDB counts parameters by the signature.
     call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]

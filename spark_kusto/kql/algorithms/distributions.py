@@ -6,10 +6,28 @@ about 1e-14 relative, so no SciPy is needed for ``beta_cdf()``, ``beta_inv()`` a
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 _TINY = 1e-300
 _EPSILON = 1e-16
+
+
+def _or_nan(function: Callable[..., float | None]) -> Callable[..., float | None]:
+    """NaN where numbers grow beyond what a float holds."""
+
+    @functools.wraps(function)
+    def guarded(*values: Any) -> float | None:
+        if any(value is not None and math.isinf(value) for value in values):
+            return math.nan
+        try:
+            return function(*values)
+        except (OverflowError, ZeroDivisionError):
+            return math.nan
+
+    return guarded
 
 
 def gamma(x: float | None) -> float | None:
@@ -18,6 +36,8 @@ def gamma(x: float | None) -> float | None:
         return None
     if math.isnan(x) or x == math.inf:
         return x
+    if x == -math.inf:
+        return None
     if x <= 0 and x == math.floor(x):
         return None
     try:
@@ -30,8 +50,10 @@ def loggamma(x: float | None) -> float | None:
     """The logarithm of the absolute value of the gamma function; null at its poles."""
     if x is None:
         return None
-    if math.isnan(x):
+    if math.isnan(x) or x == math.inf:
         return x
+    if x == -math.inf:
+        return None
     if x <= 0 and x == math.floor(x):
         return None
     try:
@@ -72,6 +94,7 @@ def incomplete_beta(x: float, a: float, b: float) -> float:
     return 1.0 - front * _fraction(1.0 - x, b, a) / b
 
 
+@_or_nan
 def beta_cdf(x: float | None, a: float | None, b: float | None) -> float | None:
     """The beta distribution's cumulative probability; NaN outside 0..1.
 
@@ -86,6 +109,7 @@ def beta_cdf(x: float | None, a: float | None, b: float | None) -> float | None:
     return incomplete_beta(x, a, b)
 
 
+@_or_nan
 def beta_pdf(x: float | None, a: float | None, b: float | None) -> float | None:
     """The beta distribution's density; NaN outside 0..1 or for non-positive shapes."""
     if x is None or a is None or b is None:
@@ -101,6 +125,7 @@ def beta_pdf(x: float | None, a: float | None, b: float | None) -> float | None:
     return math.exp(log_norm + (a - 1.0) * math.log(x) + (b - 1.0) * math.log1p(-x))
 
 
+@_or_nan
 def beta_inv(p: float | None, a: float | None, b: float | None) -> float | None:
     """The x whose :func:`beta_cdf` is ``p``; null for p outside 0..1, NaN for non-positive shapes."""
     if p is None or a is None or b is None:
@@ -128,6 +153,7 @@ def beta_inv(p: float | None, a: float | None, b: float | None) -> float | None:
     return x
 
 
+@_or_nan
 def welch_test(
     mean1: float | None,
     variance1: float | None,

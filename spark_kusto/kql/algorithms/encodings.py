@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import math
 import struct
 import uuid
 import zlib
@@ -126,7 +127,7 @@ def _characters(values: Iterable[object]) -> Iterable[str]:
     for value in values:
         if isinstance(value, (list, tuple)):
             yield from _characters(value)
-        elif isinstance(value, (int, float)) and not isinstance(value, bool):
+        elif isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
             number = int(value)
             if 0 <= number <= 0x10FFFF and not 0xD800 <= number <= 0xDFFF:
                 yield chr(number)

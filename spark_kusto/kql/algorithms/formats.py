@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import ROUND_HALF_UP, Context, Decimal
 from functools import lru_cache
+
+_WIDE = Context(prec=400)
+"""Room for all digits of any float."""
 
 _UNITS = ("Bytes", "KB", "MB", "GB", "TB", "PB", "EB")
 _TICKS_PER_SECOND = 10_000_000
@@ -51,7 +54,7 @@ def format_bytes(size: float | None, precision: int | None = 0, units: str = "")
     if size in (float("inf"), float("-inf")):
         return f"{'-' if size < 0 else ''}∞ {_UNITS[scale]}"
     value = Decimal(size) / (1 << (10 * scale))
-    rounded = value.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP)
+    rounded = value.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP, context=_WIDE)
     text = f"{rounded:f}"
     if "." in text:
         text = text.rstrip("0").rstrip(".")

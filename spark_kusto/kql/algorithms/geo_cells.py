@@ -301,13 +301,14 @@ def polygon_to_h3cells(
     if radius is None or not is_number(radius) or radius < 0:
         return None
     parts: Any = polygons.parts
+    polygon = polygons.polygon
     if radius > 0:
-        grown = grown_polygons(polygons, radius)
-        if grown is None:
+        polygon = grown_polygons(polygons, radius)
+        if polygon is None:
             return None
-        parts = polygon_rings(grown)
+        parts = polygon_rings(polygon)
     # Half a cell's area on average belongs to a cell: enough to refuse what would not fit.
-    area = polygons.polygon.GetArea() * 6371.01**2
+    area = polygon.GetArea() * 6371.01**2
     if area / _h3().average_hexagon_area(int(resolution), unit="km^2") > 2 * MOST_H3_CELLS:
         return None
     found: dict[str, None] = {}

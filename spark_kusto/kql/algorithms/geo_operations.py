@@ -317,7 +317,8 @@ def grown_polygons(
     if fraction is None:
         return None
     operation, polygon = _buffer(radius, fraction)
-    operation.AddPolygon(polygons.polygon)
+    # The operation takes its polygon over and destroys it.
+    operation.AddPolygon(polygons.polygon.Clone())
     return polygon if operation.Build() else None
 
 

@@ -27,6 +27,7 @@ ANOMALIES = ("ad_flag", "ad_score", "baseline")
 """Names of what :func:`decompose_anomalies` gives, in order."""
 
 _LEAST_SCORE = 0.45
+_MOST_PERIODS = 1000
 _AROUND = 0.2
 
 
@@ -46,10 +47,12 @@ def _filled(series: object) -> Floats | None:
 def _scores(values: Floats) -> Floats:
     """Score of each lag up to half of the series: 0 where it is no peak of the autocorrelation."""
     n = values.size
+    # Scores don't depend on the scale, and squares of huge values would overflow.
+    values = values / (float(np.abs(values).max()) or 1.0)
     spread = values - values.mean()
     power = float(np.dot(spread, spread))
     scores = np.zeros(n // 2 + 1)
-    if n < 2 * MIN_PERIOD or power <= 1e-12 * max(1.0, float(np.dot(values, values))):
+    if n < 2 * MIN_PERIOD or power <= 1e-12 * float(np.dot(values, values)):
         return scores
     size = 1 << (2 * n - 1).bit_length()
     spectrum = np.fft.rfft(spread, size)
@@ -87,8 +90,8 @@ def periods_detect(series: object, low: float | None, high: float | None, count:
     values = _filled(series)
     if values is None or low is None or high is None or count is None or count < 1:
         return [None, None]
-    found = _detect(values, low, high, count)
-    padding = [0.0] * (count - len(found))
+    found = _detect(values, low, high, min(count, _MOST_PERIODS))
+    padding = [0.0] * (min(count, _MOST_PERIODS) - len(found))
     return [[float(lag) for lag, _ in found] + padding, [score for _, score in found] + padding]
 
 

@@ -205,7 +205,10 @@ def _percentiles_of(value: Any, *percents: Any) -> list[Any] | None:
     if digest is None:
         return None
     flat = percents[0] if len(percents) == 1 and isinstance(percents[0], list) else percents
-    return [tdigest.percentile(digest, float(percent)) for percent in flat]
+    return [
+        tdigest.percentile(digest, float(percent)) if isinstance(percent, (int, float)) else None
+        for percent in flat
+    ]
 
 
 def _rank(measure: Callable[[tdigest.Digest, float], float]) -> Callable[[Any, float], float | None]:
