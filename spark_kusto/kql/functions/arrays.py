@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -141,6 +142,8 @@ def _split(array: Any, places: Any) -> list[Any] | None:
         return None
     size = len(array)
     cuts = places if isinstance(places, list) else [places]
+    if not all(isinstance(cut, int) for cut in cuts):
+        return None
     cuts = [max(0, cut + size) if cut < 0 else min(cut, size) for cut in cuts]
     pieces, last = [], 0
     for cut in cuts:
@@ -376,7 +379,10 @@ _MOST_ITEMS = 1_048_576
 def _range_numbers(start: Any, stop: Any, step: Any) -> list[Any] | None:
     if None in (start, stop, step) or step == 0:
         return None
-    count = int((stop - start) // step) + 1
+    steps = (stop - start) // step
+    if not math.isfinite(steps):
+        return None
+    count = int(steps) + 1
     return [start + step * i for i in range(max(0, min(count, _MOST_ITEMS)))]
 
 
