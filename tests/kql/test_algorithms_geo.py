@@ -150,7 +150,8 @@ def test_geohashes(longitude: float, latitude: float, accuracy: int) -> None:
     assert len(text) == accuracy
     center = geo_cells.geohash_to_central_point(text)
     assert center is not None
-    assert geo_cells.point_to_geohash(*center["coordinates"], accuracy) == text
+    x, y = center["coordinates"]
+    assert geo_cells.point_to_geohash(x, y, accuracy) == text
 
 
 def test_cells() -> None:
@@ -185,3 +186,52 @@ def test_circles_of_the_sphere() -> None:
     quarter = geo_measures.distance_2points(0, 0, 90, 0)
     assert quarter == pytest.approx(math.pi / 2 * geo_shapes.EARTH_RADIUS)
     assert geo_measures.point_in_circle(0, 0, 0, 0.001, 112) is True
+
+
+def test_a_buffer_leaves_its_polygon_whole() -> None:
+    polygons = geo_shapes.read_polygons(PARK)
+    assert polygons is not None
+    area = polygons.polygon.GetArea()
+    for _ in range(100):
+        assert geo_operations.grown_polygons(polygons, 100.0) is not None
+    assert polygons.polygon.GetArea() == area
+
+
+def test_cells_of_a_polygon_and_of_its_surroundings() -> None:
+    inside = geo_cells.polygon_to_h3cells(PARK, 9)
+    around = geo_cells.polygon_to_h3cells(PARK, 9, 1000.0)
+    assert inside
+    assert around
+    assert set(inside) < set(around)
+    # Cells beyond counting are not begun.
+    assert geo_cells.polygon_to_h3cells(PARK, 15, 1_000_000.0) is None
+
+
+@given(
+    st.floats(-180, 180),
+    st.floats(-80, 80),
+    st.floats(0.1, 15),
+    st.sampled_from([0.0, 1000.0, 2_000_000.0]),
+    st.floats(-25, 25),
+    st.floats(-25, 25),
+)
+def test_bounds_contain_what_is_near(
+    x: float, y: float, size: float, distance: float, dx: float, dy: float
+) -> None:
+    def turned(longitude: float) -> float:
+        return (longitude + 180) % 360 - 180
+
+    corners = [[turned(x), y], [turned(x + size), y], [turned(x + size / 2), min(90.0, y + size)]]
+    polygons = geo_shapes.read_polygons({"type": "Polygon", "coordinates": [[*corners, corners[0]]]})
+    assert polygons is not None
+    place = (turned(x + dx), max(-90.0, min(90.0, y + dy)))
+    away = geo_shapes.meters(polygons.polygon.GetDistance(geo_shapes.point(*place)).radians())
+    if away > distance:
+        return
+    west, east, south, north = geo_shapes.bounds(polygons, distance)
+    inside = [
+        west <= x <= east if west <= east else west <= x or x <= east
+        for x in {place[0], -place[0] if abs(place[0]) == 180 else place[0]}
+    ]
+    assert any(inside)
+    assert south <= place[1] <= north

@@ -269,6 +269,13 @@ def test_distributions() -> None:
     assert distributions.beta_pdf(0.5, 10, 20) == pytest.approx(0.746176019310951)
     assert distributions.beta_inv(1.5, 10, 20) is None
     assert distributions.beta_cdf(0.1, -1, 20) == 1
+    for odd in (math.inf, -math.inf, math.nan, 1e308, -1e308, 5e-324, 0.0):
+        for function in (distributions.beta_cdf, distributions.beta_pdf, distributions.beta_inv):
+            function(0.5, odd, 2.0)
+            function(0.5, 2.0, odd)
+        distributions.welch_test(odd, odd, 3.0, 1.0, 1.0, 3.0)
+    assert distributions.gamma(-math.inf) is None
+    assert distributions.loggamma(math.inf) == math.inf
     assert math.isnan(distributions.beta_pdf(0.1, -1, 20) or 0)
     assert distributions.gamma(5) == 24
     assert distributions.loggamma(5) == pytest.approx(3.1780538303479458)
