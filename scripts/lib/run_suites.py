@@ -53,17 +53,20 @@ def discover(tests: Path) -> list[Suite]:
     suites = [Suite(folder.name, (folder,), parallel=not folder.name.startswith(ALONE)) for folder in folders]
     suites.sort(key=lambda suite: (not suite.parallel, suite.name.startswith("spark"), suite.name))
     zone = {"TZ": OTHER_ZONE}
-    for name, wanted in (("tokyo", True), ("tokyo-spark", False)):
+    groups = [("tokyo", [suite for suite in suites if suite.parallel])]
+    # The others keep to themselves here too: what one starts is a leak to another.
+    groups += [(f"tokyo-{suite.name}", [suite]) for suite in suites if not suite.parallel]
+    for name, members in groups:
         # Only the files that mark round trips are handed over, so that the rest isn't imported for nothing.
         files = tuple(
             file
-            for suite in suites
-            if suite.parallel is wanted
+            for suite in members
             for file in sorted(suite.paths[0].rglob("test_*.py"))
             if "mark.roundtrip" in file.read_text(encoding="utf-8")
         )
         if files:
-            suites.append(Suite(name, files, parallel=wanted, marker="roundtrip", environment=zone))
+            parallel = members[0].parallel
+            suites.append(Suite(name, files, parallel=parallel, marker="roundtrip", environment=zone))
     return suites
 
 

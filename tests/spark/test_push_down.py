@@ -383,7 +383,7 @@ def test_parts_by_a_column_are_cut_below_what_is_pushed(
     assert sorted(row[0] for row in df.filter("id > 2").select("id").collect()) == [3, 4, 5, 6, 7, 8]
     assert df.count() == 8
     assert len(df.select("id").limit(5).collect()) == 5
-    assert [row[0] for row in df.orderBy(F.desc("id")).limit(2).collect()] == [8, 7]
+    assert [row[0] for row in df.orderBy(F.desc("id")).limit(2).select("id").collect()] == [8, 7]
     assert {row[0]: row[1] for row in df.groupBy("i").count().collect()}[7] == 2
 
 
