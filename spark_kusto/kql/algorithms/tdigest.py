@@ -96,7 +96,9 @@ def _item(kind: int, value: float) -> Any:
     if kind == LONG:
         return round(value)
     if kind == DATETIME:
-        return _EPOCH + dt.timedelta(microseconds=round(value))
+        # At the ends of time, floats may step beyond.
+        earliest, latest = dt.datetime.min - _EPOCH, dt.datetime.max - _EPOCH
+        return _EPOCH + min(max(dt.timedelta(microseconds=round(value)), earliest), latest)
     if kind == TIMESPAN:
         return dt.timedelta(microseconds=round(value) // 10)
     return value

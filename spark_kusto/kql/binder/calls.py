@@ -167,6 +167,8 @@ def wrong_arguments(
     node: syntax.Node | None,
 ) -> Exception:
     """The error for arguments that fit no overload, with the signature."""
+    # Internal rows are named as the function that they are part of, with a $ before.
+    name, signature = row.name.lstrip("$"), row.signature().lstrip("$")
     least = min(shape.least for shape in row.overloads)
     mosts = [shape.most for shape in row.overloads]
     most = None if None in mosts else max(m for m in mosts if m is not None)
@@ -174,17 +176,17 @@ def wrong_arguments(
     if count < least or (most is not None and count > most):
         wanted = str(least) if least == most else f"{least} to {most if most is not None else 'many'}"
         return binder.error(
-            f"{row.name}(): {count} argument(s) given, {wanted} expected.",
+            f"{name}(): {count} argument(s) given, {wanted} expected.",
             node,
             code="SEM0219",
-            remedy=f"Its signature is {row.signature()}.",
+            remedy=f"Its signature is {signature}.",
         )
     given = ", ".join(argument.type.value for argument in arguments)
     return binder.error(
-        f"{row.name}() cannot take arguments of types ({given}).",
+        f"{name}() cannot take arguments of types ({given}).",
         node,
         code="SEM0225",
-        remedy=f"Its signature is {row.signature()}.",
+        remedy=f"Its signature is {signature}.",
     )
 
 
