@@ -7,8 +7,8 @@ of whose rows go is dropped, another one is written again without them.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,7 +36,23 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 _ATTEMPTS = 4
-"""How often a change of rows is tried while others change the same extents."""
+_ATTEMPT_SECONDS = 60.0
+"""How often at least, and how long, a change of rows is tried while others write to the same table."""
+
+
+@dataclass(frozen=True)
+class Rewrites:
+    """What to put in the place of rows that a predicate holds for.
+
+    Attributes:
+        files: by id of the extent: the file of its remaining rows, or None.
+        looked_at: ids of all extents that were searched.
+        rows: by id of the extent: numbers of the rows that go.
+    """
+
+    files: Mapping[str, StagedFile | None]
+    looked_at: frozenset[str]
+    rows: Mapping[str, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -89,20 +105,37 @@ class Deleting:
         return snapshot.table(table), rows
 
     def rewrites(
-        self, database: Database, operation: IngestOperation, predicate: str
-    ) -> Mapping[str, StagedFile | None]:
-        """The files to put in place of the extents that hold rows for which a predicate is true."""
+        self,
+        database: Database,
+        operation: IngestOperation,
+        predicate: str,
+        before: Rewrites | None = None,
+    ) -> Rewrites:
+        """The files to put in place of the extents that hold rows for which a predicate is true.
+
+        before: of an attempt that others overtook; its files are used again where they still serve.
+        """
+        import numpy as np
+
         from spark_kusto import kql
 
         if operation.table not in database.snapshot().tables:
-            return {}
+            return Rewrites({}, frozenset(), {})
         query = kql.parse(f"{_name(operation.table)} | where {predicate}")
         if len(query.statements) != 1:
             raise OptionError(
                 "What to replace is not one expression.", remedy="Write a condition on the table's columns."
             )
         table, rows = self.matching(database, operation.table, query)
-        return self._rewritten(table, operation, rows)
+        files: dict[str, StagedFile | None] = {}
+        if before is not None:
+            files = {
+                key: file
+                for key, file in before.files.items()
+                if key in rows and np.array_equal(before.rows[key], rows[key])
+            }
+        files |= self._rewritten(table, operation, {k: found for k, found in rows.items() if k not in files})
+        return Rewrites(files, frozenset(extent.id for extent in table.extents), rows)
 
     def delete(
         self,
@@ -170,11 +203,16 @@ class Deleting:
 
 
 def past_conflicts(attempt: Callable[[], Result]) -> Result:
-    """Try a change of rows again when an extent was merged, by maintenance for one, while it was read."""
-    for _ in range(_ATTEMPTS - 1):
-        with suppress(IngestConflictError):
+    """Try a change of rows again when others wrote, or maintenance merged, while the table was read."""
+    deadline = time.monotonic() + _ATTEMPT_SECONDS
+    tried = 0
+    while True:
+        try:
             return attempt()
-    return attempt()
+        except IngestConflictError as error:
+            tried += 1
+            if error.permanent or (tried >= _ATTEMPTS and time.monotonic() > deadline):
+                raise
 
 
 def _collect(batch: pa.RecordBatch, found: dict[str, list[np.ndarray]]) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from spark_kusto.engine import mappings
 from spark_kusto.engine.converting import to_stored
-from spark_kusto.engine.deleting import past_conflicts
+from spark_kusto.engine.deleting import Rewrites, past_conflicts
 from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.records import Reading, too_many_errors
 from spark_kusto.errors import EntityNotFoundError, OptionError, SchemaMismatchError
@@ -281,10 +281,17 @@ class Ingesting:
             reading = Reading(errors=errors)
             database.abort_ingest(operation)
             raise too_many_errors(reading, ingest.errors_allowed, f"the data for '{operation.table}'")
+        if not staged and ingest.replace is None and _nothing_to_do(database, operation):
+            database.abort_ingest(operation, forget=True)
+            return IngestOutcome(
+                operation.id, "committed", 0, 0, (), None, time.time() - ingest.started, errors
+            )
         if ingest.mode == "queued" and staged:
             return self._engine.queue.put(
                 database, ingest, operation, staged, writer_id=writer_id, batch_id=batch_id, context=context
             )
+        if writer_id is not None:
+            self._engine.queue.settle(database, operation.table, writer_id)
         replaced: str | Callable[[Extent], bool] | None = None
         predicate: str | None = None
         if ingest.replace is not None and ingest.replace.all:
@@ -295,10 +302,12 @@ class Ingesting:
         elif ingest.replace is not None:
             predicate = ingest.replace.predicate
 
+        rewrites: Rewrites | None = None
+
         def committed() -> CommitResult:
-            rewrites: Mapping[str, StagedFile | None] = {}
+            nonlocal rewrites
             if predicate is not None:
-                rewrites = self._engine.deleting.rewrites(database, operation, predicate)
+                rewrites = self._engine.deleting.rewrites(database, operation, predicate, rewrites)
             return database.commit_ingest(
                 operation,
                 staged,
@@ -308,7 +317,8 @@ class Ingesting:
                 writer_id=writer_id,
                 batch_id=batch_id,
                 ingest_if_not_exists=properties.ingest_if_not_exists,
-                rewrites=rewrites,
+                rewrites=None if rewrites is None else rewrites.files,
+                looked_at=None if rewrites is None else rewrites.looked_at,
                 event=event,
                 context=context,
             )
@@ -364,6 +374,11 @@ class Ingesting:
         except BaseException:
             database.abort_ingest(ingest.operation)
             raise
+
+
+def _nothing_to_do(database: Database, operation: IngestOperation) -> bool:
+    """Whether an ingestion without rows would leave the database as it is."""
+    return operation.table in database.snapshot().tables and not operation.added and not operation.recreate
 
 
 def outcome(operation: IngestOperation, done: CommitResult, started: float, errors: int = 0) -> IngestOutcome:

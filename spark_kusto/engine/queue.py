@@ -8,6 +8,7 @@ it: a timer of the process that put it there, or the next one that opens or asks
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -21,6 +22,7 @@ from spark_kusto.errors import (
     IngestError,
     KustoError,
     QueryTimeoutError,
+    StorageBusyError,
 )
 from spark_kusto.storage import EntityChange, IngestOperation, StagedFile, StoredColumn
 from spark_kusto.storage.sequence import moment_of
@@ -30,11 +32,16 @@ if TYPE_CHECKING:
     from spark_kusto.engine.engine import Engine
     from spark_kusto.storage import ChangeContext, Database, Entity
 
+log = logging.getLogger("spark_kusto.engine")
+
 KIND = "queue"
 """Kind of the entities that wait; their owner is the table's id, their name the operation's."""
 
 _POLL_SECONDS = 0.05
 _TIMER_LEEWAY = 0.02
+_PATIENCE_SECONDS = 2.0
+"""What a query waits for another process's transaction before it leaves the queue to a later one."""
+
 _RETRY_SECONDS = 1.0
 """Until an item is tried again whose commit failed for a passing reason, such as a busy catalog."""
 
@@ -116,12 +123,48 @@ class IngestionQueue:
     # -- processing
 
     def poll(self, database: Database) -> None:
-        """Commit what is due. Costs one look at the catalog while nothing is."""
+        """Commit what is due. Costs one look at the catalog while nothing is.
+
+        Whoever asks the database asks for something else: what cannot be committed now is tried again.
+        """
         sequence = database.catalog.last_sequence()
         looked = self._looked.get(database.id)
         if looked is not None and looked[0] == sequence and time.time() < looked[1]:
             return
-        self.process(database)
+        try:
+            if self._has_due(database) and not database.catalog.is_free(_PATIENCE_SECONDS):
+                self._later(database, sequence)
+                return
+            self.process(database)
+        except KustoError as error:
+            log.warning("The queue of database '%s' has to wait: %s", database.name, error)
+            self._later(database, sequence)
+
+    def _has_due(self, database: Database) -> bool:
+        now = time.time()
+        tables = self._by_table(database)
+        return any(self._due(database, table, items) <= now for table, items in tables.items())
+
+    def _later(self, database: Database, sequence: int) -> None:
+        due = time.time() + _RETRY_SECONDS
+        self._looked[database.id] = (sequence, due)
+        self._schedule(database, due)
+
+    def settle(self, database: Database, table: str, writer_id: str) -> None:
+        """Commit what a writer has queued for a table before a later batch of it is committed.
+
+        The later batch would make the queued ones look like replays.
+
+        Raises:
+            StorageBusyError: it cannot be committed now.
+        """
+        for item in self._by_table(database).get(table, ()):
+            if item.value["writer"] == writer_id and not self._commit(database, item):
+                raise StorageBusyError(
+                    f"What writer '{writer_id}' has queued for table '{table}' cannot be committed now,"
+                    " and has to be before its next batch.",
+                    remedy="Try again.",
+                )
 
     def process(self, database: Database, *, flush: bool = False) -> int:
         """Commit the items that are due (all with ``flush``); returns how many."""
@@ -129,14 +172,15 @@ class IngestionQueue:
         now = time.time()
         next_due = float("inf")
         done = 0
-        for owner, items in self._by_table(database).items():
-            due = self._due(database, owner, items)
+        for table, items in self._by_table(database).items():
+            due = self._due(database, table, items)
             if due <= now or flush:
                 for item in items:
-                    if self._commit(database, item):
-                        done += 1
-                    else:
+                    if not self._commit(database, item):
+                        # The next ones wait, too: a writer's later batch makes an earlier one a replay.
                         next_due = min(next_due, time.time() + _RETRY_SECONDS)
+                        break
+                    done += 1
             else:
                 next_due = min(next_due, due)
         self._looked[database.id] = (sequence if not done else database.catalog.last_sequence(), next_due)
@@ -147,17 +191,21 @@ class IngestionQueue:
 
     @staticmethod
     def _by_table(database: Database) -> dict[str, list[Entity]]:
+        """What waits, by the table's name, in the order in which it was accepted.
+
+        Not by its id, which is not settled yet where the queued data will create the table.
+        """
         tables: dict[str, list[Entity]] = {}
-        for entity in database.entities(KIND):
-            tables.setdefault(entity.owner, []).append(entity)
-        for items in tables.values():
-            items.sort(key=lambda item: (float(item.value["enqueued"]), item.sequence))
+        for entity in sorted(database.entities(KIND), key=lambda item: item.sequence):
+            tables.setdefault(entity.value["operation"]["table"], []).append(entity)
         return tables
 
     @staticmethod
-    def _due(database: Database, table_id: str, items: Sequence[Entity]) -> float:
+    def _due(database: Database, table: str, items: Sequence[Entity]) -> float:
         """When a table's batch is full by its policy (seconds since 1970)."""
-        policy = policies.effective(database, "ingestionbatching", table_id)
+        known = database.snapshot().tables.get(table)
+        owner = items[0].owner if known is None else known.id
+        policy = policies.effective(database, "ingestionbatching", owner)
         if any(item.value["flush"] for item in items):
             return 0.0
         if len(items) >= int(policy["MaximumNumberOfItems"]):
@@ -165,7 +213,7 @@ class IngestionQueue:
         if sum(item.value["raw"] for item in items) >= int(policy["MaximumRawDataSizeMB"]) << 20:
             return 0.0
         span = policies.period(policy["MaximumBatchingTimeSpan"], dt.timedelta(minutes=5))
-        return float(items[0].value["enqueued"]) + span.total_seconds()
+        return min(float(item.value["enqueued"]) for item in items) + span.total_seconds()
 
     def _commit(self, database: Database, item: Entity) -> bool:
         """Commit an item; False where it has to be tried again."""

@@ -278,6 +278,21 @@ class Catalog:
                 if not durable:
                     connection.execute("PRAGMA synchronous = FULL")
 
+    def is_free(self, seconds: float) -> bool:
+        """Whether a write transaction can begin within so many seconds."""
+        with self.connected() as connection:
+            connection.execute(f"PRAGMA busy_timeout = {int(seconds * 1000)}")
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+                connection.execute("ROLLBACK")
+            except sqlite3.OperationalError as error:
+                if not isinstance(self._translate(error), StorageBusyError):
+                    raise
+                return False
+            finally:
+                connection.execute(f"PRAGMA busy_timeout = {int(BUSY_SECONDS * 1000)}")
+        return True
+
     # -- creation
 
     def initialize(self, seed: Iterable[tuple[str, Sequence[Any]]] = ()) -> bool:

@@ -12,7 +12,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -167,6 +167,7 @@ class Ingestion(ColumnFitting):
         ingest_if_not_exists: Sequence[str] = (),
         entities: Sequence[EntityChange] = (),
         rewrites: Mapping[str, StagedFile | None] | None = None,
+        looked_at: Collection[str] | None = None,
         event: str = "INGEST",
         context: ChangeContext | None = None,
     ) -> CommitResult:
@@ -187,6 +188,8 @@ class Ingestion(ColumnFitting):
             entities: stored in the same commit (progress of a view or an export).
             rewrites: ids of live extents, each with the staged file of its remaining rows (None where
                 none remain): it takes the extent's place, with its tags, times and sequences.
+            looked_at: ids of the extents that ``rewrites`` was found in; if the table has others by now,
+                nothing is committed.
             event: the journal's name for this.
 
         Returns:
@@ -194,7 +197,8 @@ class Ingestion(ColumnFitting):
             result.
 
         Raises:
-            IngestConflictError: the operation was aborted or expired, or its table was dropped.
+            IngestConflictError: the operation was aborted or expired, or its table was dropped; not
+                ``permanent`` where extents have changed since they were looked at.
             SchemaMismatchError: the table's columns have changed so that the data no longer fits.
             CorruptExtentError: a staged file is missing or has another size.
             StorageFullError: no space; nothing was committed.
@@ -212,6 +216,7 @@ class Ingestion(ColumnFitting):
                     operation,
                     staged,
                     rewrites=rewritten,
+                    looked_at=None if looked_at is None else frozenset(looked_at),
                     tags=tuple(tags),
                     created_on=created_on,
                     replaced=replace_extents,
@@ -255,6 +260,7 @@ class Ingestion(ColumnFitting):
         staged: Sequence[StagedFile],
         *,
         rewrites: Mapping[str, StagedFile | None],
+        looked_at: frozenset[str] | None,
         tags: tuple[str, ...],
         created_on: dt.datetime | None,
         replaced: str | Callable[[Extent], bool] | None,
@@ -272,6 +278,8 @@ class Ingestion(ColumnFitting):
         if skipped is not None:
             self._close_operation(transaction, operation.id, "skipped", skipped)
             return skipped
+        if table is not None and looked_at is not None:
+            self._check_looked_at(table, looked_at)
         table, ids = self._settle_table(transaction, operation, table)
         removed = self._replace(transaction, table, replaced)
         if rewrites:
@@ -300,6 +308,16 @@ class Ingestion(ColumnFitting):
         self._close_operation(transaction, operation.id, "committed", done)
         return done
 
+    @staticmethod
+    def _check_looked_at(table: TableSnapshot, looked_at: frozenset[str]) -> None:
+        if any(extent.id not in looked_at for extent in table.extents):
+            raise IngestConflictError(
+                f"Rows were written to table '{table.name}' while it was looked for rows to replace; "
+                "nothing has changed.",
+                remedy="Run it again.",
+                permanent=False,
+            )
+
     def _rewrite(
         self,
         transaction: Transaction,
@@ -318,6 +336,7 @@ class Ingestion(ColumnFitting):
                 f"Extent '{gone}' of table '{table.name}' was dropped, moved or merged while its rows were "
                 "being replaced; nothing has changed.",
                 remedy="Run the command again.",
+                permanent=False,
             )
         self._remove_extents(transaction, table.id, rewrites)
         for extent_id, file in rewrites.items():
@@ -486,8 +505,12 @@ class Ingestion(ColumnFitting):
 
     # -- abort and clean-up
 
-    def abort_ingest(self, operation: IngestOperation) -> bool:
+    def abort_ingest(self, operation: IngestOperation, *, forget: bool = False) -> bool:
         """Give up an operation and remove its files; after a successful commit, do nothing.
+
+        Args:
+            operation: from :meth:`begin_ingest`.
+            forget: nothing went wrong, there was nothing to store: the history need not have it.
 
         Returns:
             Whether the operation is now without effect (False: it had been committed).
@@ -496,9 +519,8 @@ class Ingestion(ColumnFitting):
             row = transaction.execute("SELECT state FROM operations WHERE id = ?", (operation.id,)).fetchone()
             if row is not None and row[0] == "committed":
                 return False
-            transaction.execute(
-                "UPDATE operations SET state = 'aborted' WHERE id = ? AND state = 'active'", (operation.id,)
-            )
+            change = "DELETE FROM operations" if forget else "UPDATE operations SET state = 'aborted'"
+            transaction.execute(f"{change} WHERE id = ? AND state = 'active'", (operation.id,))
         self._remove_staging(operation.id)
         return True
 

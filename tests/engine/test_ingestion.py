@@ -482,6 +482,43 @@ def test_maintenance_does_not_make_changes_of_rows_fail(
     assert os.listdir(database.staging_path) == []
 
 
+def test_rows_that_others_write_meanwhile_are_replaced_too(
+    cluster: EmbeddedCluster, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two jobs that replace one day: the later commit replaces what the earlier one has written."""
+    cluster.ingest(DATABASE, "T", pa.table({"day": [1, 2], "by": ["x", "x"]}), create=True)
+    database = cluster.engine.database(DATABASE)
+    commit = database.commit_ingest
+    attempts: list[int] = []
+
+    def overtaken(*arguments: Any, **options: Any) -> Any:
+        attempts.append(len(options.get("rewrites") or {}))
+        if len(attempts) < 3:
+            with monkeypatch.context() as inner:
+                inner.setattr(database, "commit_ingest", commit)
+                data = pa.table({"day": [3, len(attempts) + 3], "by": ["other", "kept"]})
+                cluster.ingest(DATABASE, "T", data)
+        return commit(*arguments, **options)
+
+    monkeypatch.setattr(database, "commit_ingest", overtaken)
+    new = pa.table({"day": [3], "by": ["mine"]})
+    cluster.ingest(DATABASE, "T", new, replace=Replace(predicate="day == 3"))
+    assert attempts == [0, 1, 2]
+    assert rows("T | order by day asc") == [(1, "x"), (2, "x"), (3, "mine"), (4, "kept"), (5, "kept")]
+    assert os.listdir(database.staging_path) == []
+
+
+def test_an_ingestion_without_rows_leaves_no_trace(cluster: EmbeddedCluster, run: Run, rows: Rows) -> None:
+    cluster.ingest(DATABASE, "T", pa.table({"a": [1]}), create=True)
+    before = (cluster.cursor(DATABASE), run(".show operations | count").rows)
+    empty = pa.table({"a": pa.array([], pa.int64())})
+    done = cluster.ingest(DATABASE, "T", empty, writer_id="w", batch_id=3)
+    assert (done.status, done.rows, done.cursor) == ("committed", 0, None)
+    assert (cluster.cursor(DATABASE), run(".show operations | count").rows) == before
+    assert cluster.ingest(DATABASE, "T", empty, replace=Replace(all=True)).status == "committed"
+    assert rows("T | count") == [(0,)]
+
+
 # -- values of the caller's -----------------------------------------------------------------------------
 
 

@@ -18,6 +18,7 @@ from spark_kusto.client import IngestProperties, stage
 from spark_kusto.client.cluster import IngestResult
 from spark_kusto.client.embedded import EmbeddedCluster
 from spark_kusto.client.result import Result
+from spark_kusto.engine import queue
 from spark_kusto.errors import (
     EntityNotFoundError,
     IngestError,
@@ -131,6 +132,61 @@ def test_a_replayed_batch_in_the_queue_adds_nothing(cluster: EmbeddedCluster, va
     _queued(cluster, [1], **options)
     assert value("T | count") == 1
     assert cluster.engine.database(DATABASE).entities("queue") == ()
+
+
+def test_batches_of_a_writer_stay_in_order_in_the_queue(
+    cluster: EmbeddedCluster, rows: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch that could not be committed must not be overtaken: it would look like a replay."""
+    for batch in range(3):
+        _queued(cluster, [batch], writer_id="w", batch_id=batch)
+    database = cluster.engine.root.database(DATABASE)
+    commit = database.commit_ingest
+    tried: list[int] = []
+
+    def busy_once(*arguments: Any, **options: Any) -> Any:
+        tried.append(options["batch_id"])
+        if len(tried) == 1:
+            raise StorageBusyError("held")
+        return commit(*arguments, **options)
+
+    monkeypatch.setattr(database, "commit_ingest", busy_once)
+    assert cluster.engine.queue.process(database, flush=True) == 0
+    assert tried == [0]
+    assert cluster.engine.queue.process(database, flush=True) == 3
+    assert rows("T | order by a asc") == [(0,), (1,), (2,)]
+
+
+def test_a_queued_batch_is_settled_before_the_writers_next_one(
+    cluster: EmbeddedCluster, rows: Callable[..., Any]
+) -> None:
+    """Also where the queued batches are to create the table, each under an id of its own."""
+    data = pa.table({"a": pa.array([7], pa.int64())})
+    for batch in range(2):
+        plan = cluster.begin_ingest(DATABASE, "New", COLUMNS, create=True, mode="queued")
+        message = stage(plan, [pa.record_batch({"a": [batch]})])
+        cluster.commit_ingest(plan, [message], writer_id="w", batch_id=batch)
+    done = cluster.ingest(DATABASE, "New", data, create=True, writer_id="w", batch_id=2)
+    assert done.status == "committed"
+    assert rows("New | order by a asc") == [(0,), (1,), (7,)]
+
+
+def test_a_query_does_not_fail_because_the_queue_cannot_move(
+    cluster: EmbeddedCluster, run: Run, value: Value, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: Any, **__: Any) -> int:
+        raise StorageBusyError("held")
+
+    monkeypatch.setattr(queue, "_PATIENCE_SECONDS", 0.1)
+    with monkeypatch.context() as inner:
+        inner.setattr(cluster.engine.queue, "process", busy)
+        _queued(cluster, [1], flush_immediately=True)
+    with cluster.engine.root.database(DATABASE).catalog.transaction():
+        assert value("T | count") == 0
+    deadline = time.monotonic() + 20
+    while value("T | count") == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert value("T | count") == 1
 
 
 def test_what_cannot_be_committed_is_reported(cluster: EmbeddedCluster, run: Run) -> None:
