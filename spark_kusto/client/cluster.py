@@ -57,6 +57,7 @@ class ScanPlan:
     ``cursor`` is the commit sequence read (a decimal string, what ``cursor(database)`` gave at
     that moment); pass it as ``snapshot`` to read the same data again.
     ``exact`` says that ``rows`` counts the query's answer rather than estimating it.
+    ``expires`` is when the files of an exported answer may be gone; None where nothing was exported.
     """
 
     tasks: tuple[ScanTask, ...]
@@ -65,6 +66,7 @@ class ScanPlan:
     rows: int | None = None
     bytes: int | None = None
     exact: bool = False
+    expires: datetime | None = None
 
 
 @dataclass(frozen=True)

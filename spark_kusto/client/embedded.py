@@ -133,43 +133,72 @@ class EmbeddedCluster(Cluster):
         purpose: str = "read",
     ) -> ScanPlan:
         """Cut a query into tasks; see :meth:`Cluster.plan_scan`."""
-        prepared, seconds = self.engine.prepare_scan(
-            database,
+        engine = self.engine
+        home = engine.database(database)
+        activity = engine.activities.begin(
+            "query",
             kql,
-            snapshot=_sequence("snapshot", snapshot),
-            after=_sequence("after", after),
-            parameters=parameters,
+            home.name,
+            client_id=_client_id(properties),
+            principal=engine.principal,
+            user=engine.principal,
+            application=purpose,
             properties=properties,
         )
+        settings = export_settings(export_options)
 
         def task(payload: Any, rows: int, size: int) -> ScanTask:
             return ScanTask(self.address, database, prepared.columns, payload, shape, rows, size)
 
-        settings = export_settings(export_options)
-        if export and wants_export(prepared, mode, through_blobs=staging is not None):
-            parts = export_result(
-                self.engine,
+        try:
+            prepared, seconds = engine.prepare_scan(
                 database,
                 kql,
-                prepared,
-                seconds,
-                settings,
-                expiry=expiry or DEFAULT_EXPIRY,
-                staging=staging,
-                purpose=purpose,
+                snapshot=_sequence("snapshot", snapshot),
+                after=_sequence("after", after),
+                parameters=parameters,
+                properties=properties,
             )
-            tasks = tuple(task(part.payload, part.rows, part.bytes) for part in parts)
-            rows, size = sum(part.rows for part in parts), sum(part.bytes for part in parts)
-            return ScanPlan(tasks, prepared.columns, prepared.cursor, rows=rows, bytes=size, exact=True)
-        plan = self.engine.querying.plan(
-            prepared,
-            parallelism=parallelism,
-            target_bytes=target_bytes,
-            seconds=seconds,
-            split=mode != "single",
-        )
-        tasks = tuple(task(part, part.rows, part.bytes) for part in plan.tasks)
-        return ScanPlan(tasks, plan.columns, plan.cursor, rows=plan.rows, bytes=plan.bytes, exact=plan.exact)
+            activity.scanned = prepared.scanned
+            if export and wants_export(prepared, mode, through_blobs=staging is not None):
+                made = export_result(
+                    engine,
+                    home,
+                    prepared,
+                    seconds,
+                    settings,
+                    activity,
+                    expiry=expiry or DEFAULT_EXPIRY,
+                    staging=staging,
+                    purpose=purpose,
+                )
+                tasks = tuple(task(part.payload, part.rows, part.bytes) for part in made.parts)
+                plan = ScanPlan(
+                    tasks,
+                    prepared.columns,
+                    prepared.cursor,
+                    rows=made.rows,
+                    bytes=made.bytes,
+                    exact=True,
+                    expires=made.expires,
+                )
+            else:
+                cut = engine.querying.plan(
+                    prepared,
+                    parallelism=parallelism,
+                    target_bytes=target_bytes,
+                    seconds=seconds,
+                    split=mode != "single",
+                )
+                tasks = tuple(task(part, part.rows, part.bytes) for part in cut.tasks)
+                plan = ScanPlan(
+                    tasks, cut.columns, cut.cursor, rows=cut.rows, bytes=cut.bytes, exact=cut.exact
+                )
+        except BaseException as error:
+            activity.finish(error)
+            raise
+        activity.finish()
+        return plan
 
     def advance(
         self,

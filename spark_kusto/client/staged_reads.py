@@ -1,46 +1,44 @@
 """Results that are exported once and read in parts: through blobs, or in the embedded cluster's directory.
 
-The driver runs the query while it plans and hands every executor one file to read. Blobs are uploaded while
-the next file is written; executors get the right to read one blob each, and nothing else.
+The driver runs the query while it plans and hands every executor one file to read. Blobs go up while they are
+written, and come down while they are read; executors get the right to read one blob each, and nothing else.
 """
 
 from __future__ import annotations
 
-import os
-import tempfile
-from collections.abc import Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.engine.exporting import (
     COMPRESSIONS,
     DEFAULT_FILE_BYTES,
-    ExportedFile,
     ExportSettings,
     FileTask,
+    Folder,
+    Output,
+    OutputFile,
     export,
-    read_parquet,
+    stream_parquet,
 )
 from spark_kusto.errors import OptionError, nearest
-from spark_kusto.storage import files as fs
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from spark_kusto.engine.activity import Activity
     from spark_kusto.engine.engine import Engine
     from spark_kusto.engine.querying import Prepared
-    from spark_kusto.staging import DownloadGrant, StagedBlob, TransientStorage
+    from spark_kusto.staging import DownloadGrant, StagedBlob, StagingDirectory, TransientStorage
+    from spark_kusto.staging.streams import BlobWriter
+    from spark_kusto.storage import Database
 
 AUTOMATIC_BYTES = 128 * 1024 * 1024
 """Stored bytes that a query reads from which on its result is exported without being asked for."""
 
 DEFAULT_EXPIRY = timedelta(hours=4)
 """How long exported files stay where nothing else is said."""
-
-_UPLOADS = 2
-"""Files that are uploaded at a time; a third one waits on the disk."""
 
 _KNOWN = ("sizeLimit", "compressionType", "compressed")
 _ELSEWHERE = ("namePrefix", "useNativeParquetWriter", "fileExtension", "distributed", "distribution")
@@ -112,27 +110,43 @@ class StagedPart:
     bytes: int
 
 
+@dataclass(frozen=True)
+class StagedResult:
+    """An exported result; from ``expires`` on its files may be gone, or the rights to read them."""
+
+    parts: tuple[StagedPart, ...]
+    expires: datetime
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
+
+    @property
+    def bytes(self) -> int:
+        return sum(part.bytes for part in self.parts)
+
+
 def export_result(
     engine: Engine,
-    database: str,
-    text: str,
+    home: Database,
     prepared: Prepared,
     seconds: float | None,
     settings: ExportSettings,
+    activity: Activity,
     *,
     expiry: timedelta,
     staging: TransientStorage | None = None,
     purpose: str = "read",
-) -> list[StagedPart]:
+) -> StagedResult:
     """Run a query and leave its result in files, until their expiry.
 
     Args:
         engine: the cluster.
-        database: the home database.
-        text: the query, for the list of queries.
+        home: the home database.
         prepared: the query, compiled.
         seconds: that it may take.
         settings: how files are written.
+        activity: the query in the list of queries; stopping it stops the export.
         expiry: how long they stay in the cluster's directory; blobs stay as long as ``staging`` says.
         staging: where to stage blobs; None for the cluster's directory.
         purpose: part of the staging directory's name.
@@ -140,75 +154,85 @@ def export_result(
     Raises:
         StagingError: a container cannot be written to; nothing is left in it then.
     """
-    home = engine.database(database)
     plan = engine.querying.plan(
         prepared,
         parallelism=engine.resources.thread_count,
         target_bytes=settings.file_bytes,
         seconds=seconds,
     )
-    activity = engine.activities.begin(
-        "query", text, home.name, principal=engine.principal, user=engine.principal, application="export"
-    )
     activity.limit(seconds)
+
+    def run(output: Output) -> None:
+        export(plan.tasks, plan.columns, output, settings, resources=engine.resources, activity=activity)
+
+    if staging is None:
+        made = _into_the_directory(home, expiry, run)
+    else:
+        made = _through_blobs(staging, home.name, purpose, run)
+    activity.result = {"rows": made.rows, "bytes": made.bytes}
+    return made
+
+
+def _into_the_directory(home: Database, expiry: timedelta, run: Callable[[Output], None]) -> StagedResult:
+    begun = datetime.now(timezone.utc)
     operation = home.begin_export(expiry.total_seconds())
+    folder = Folder(operation.staging)
     keep = False
-
-    def run(finished: Any) -> None:
-        export(
-            plan.tasks,
-            plan.columns,
-            operation.staging,
-            settings,
-            finished,
-            resources=engine.resources,
-            activity=activity,
-        )
-
     try:
-        if staging is None:
-            files: list[ExportedFile] = []
-            run(files.append)
-            keep = bool(files)
-            parts = [StagedPart(FileTask(file.path), file.rows, file.bytes) for file in files]
-        else:
-            parts = _through_blobs(staging, home.name, purpose, run)
-    except BaseException as error:
-        activity.finish(error)
-        raise
+        run(folder)
+        keep = bool(folder.files)
     finally:
         if not keep:
             home.abort_ingest(operation)
-    activity.result = {"rows": sum(part.rows for part in parts), "bytes": sum(part.bytes for part in parts)}
-    activity.finish()
-    return parts
+    parts = [StagedPart(FileTask(file.path), file.rows, file.bytes) for file in folder.files]
+    return StagedResult(tuple(parts), begun + expiry)
 
 
-def _through_blobs(staging: TransientStorage, database: str, purpose: str, run: Any) -> list[StagedPart]:
+def _through_blobs(
+    staging: TransientStorage, database: str, purpose: str, run: Callable[[Output], None]
+) -> StagedResult:
     directory = staging.begin(database, purpose)
-    uploads: list[Future[tuple[StagedBlob, int]]] = []
-
-    def upload(file: ExportedFile) -> tuple[StagedBlob, int]:
-        blob = directory.upload_file(file.path, "result.parquet")
-        fs.remove_file(file.path)
-        return blob, file.rows
-
+    blobs = _Blobs(directory)
     try:
-        with ThreadPoolExecutor(_UPLOADS, thread_name_prefix="staging") as pool:
-
-            def finished(file: ExportedFile) -> None:
-                uploads.append(pool.submit(upload, file))
-                if len(uploads) > _UPLOADS:
-                    uploads[-1 - _UPLOADS].result()
-
-            run(finished)
-            staged = [future.result() for future in uploads]
-        return [
-            StagedPart(BlobTask(directory.download_grant(blob)), rows, blob.length) for blob, rows in staged
-        ]
+        run(blobs)
+        grants = [directory.download_grant(blob) for blob, _ in blobs.made]
     except BaseException:
         directory.delete()
         raise
+    ends = [grant.expires for grant in grants if grant.expires is not None]
+    parts = [
+        StagedPart(BlobTask(grant), rows, blob.length)
+        for grant, (blob, rows) in zip(grants, blobs.made, strict=True)
+    ]
+    return StagedResult(tuple(parts), min([directory.expires, *ends]))
+
+
+class _Blobs:
+    """A staging directory as the place of a result's files."""
+
+    def __init__(self, directory: StagingDirectory) -> None:
+        self._directory = directory
+        self.made: list[tuple[StagedBlob, int]] = []
+
+    def open(self) -> OutputFile:
+        """A new blob."""
+        return _BlobFile(self._directory.writer("result.parquet"), self.made)
+
+
+class _BlobFile:
+    def __init__(self, writer: BlobWriter, made: list[tuple[StagedBlob, int]]) -> None:
+        import pyarrow as pa
+
+        self.name = writer.name
+        self.sink = pa.PythonFile(writer, mode="w")
+        self._writer = writer
+        self._made = made
+
+    def finish(self, rows: int) -> None:
+        self._made.append((self._writer.finish(), rows))
+
+    def discard(self) -> None:
+        self._writer.close()
 
 
 # -- on executors ---------------------------------------------------------------------------------
@@ -217,17 +241,10 @@ def _through_blobs(staging: TransientStorage, database: str, purpose: str, run: 
 def read_blob_task(task: BlobTask) -> Iterator[pa.RecordBatch]:
     """The batches of a staged blob, in the form in which the query gave them.
 
-    The blob is fetched whole into a file without a name first: that checks its hash before a row is given
-    out, keeps memory small, and leaves nothing behind however the task ends.
+    What comes next is fetched while batches are used; every byte is checked before it is decoded.
 
     Raises:
         StagingError: it cannot be read, is gone, or is not what was staged.
     """
-    with tempfile.TemporaryFile(prefix="spark-kusto-") as file:
-        try:
-            for chunk in task.grant.chunks():
-                file.write(chunk)
-        except OSError as error:
-            raise fs.translate(error, "write to", tempfile.gettempdir()) from error
-        file.seek(0, os.SEEK_SET)
-        yield from read_parquet(file)
+    with task.grant.stream() as stream:
+        yield from stream_parquet(stream)

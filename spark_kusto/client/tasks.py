@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,22 @@ def _stored(payload: ReadTask | FileTask | BlobTask) -> Iterator[pa.RecordBatch]
     if isinstance(payload, ReadTask):
         return read_task(payload)
     return read_file_task(payload) if isinstance(payload, FileTask) else read_blob_task(payload)
+
+
+def is_present(task: ScanTask) -> bool:
+    """Whether what a task names can still be read: its extents, its exported file, its staged blob.
+
+    Raises:
+        StagingError: the blob storage does not answer.
+    """
+    payload = task.payload
+    if isinstance(payload, BlobTask):
+        return payload.grant.is_present()
+    if isinstance(payload, FileTask):
+        return os.path.exists(payload.path)
+    if isinstance(payload, ReadTask):
+        return all(os.path.exists(file.path) for source in payload.sources.values() for file in source.files)
+    return True
 
 
 def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:

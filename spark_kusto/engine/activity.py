@@ -1,4 +1,4 @@
-"""What runs and ran in this process: for ``.show queries``, cancelling, and timeouts."""
+"""What runs and ran: for ``.show queries``, cancelling, and timeouts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from spark_kusto.errors import EntityNotFoundError, QueryError, QueryTimeoutError, redact
 
@@ -178,10 +178,23 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-class Activities:
-    """Requests of this process, running and remembered."""
+class Log(Protocol):
+    """Where queries that ended are remembered for other processes."""
 
-    def __init__(self) -> None:
+    def append(self, activity: Activity) -> None: ...
+
+    def __iter__(self) -> Iterator[Activity]: ...
+
+
+class Activities:
+    """Requests of this process, running and remembered, and the queries of others that ended.
+
+    Args:
+        log: of the cluster's queries.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
         self._guard = threading.Lock()
         self._running: dict[uuid.UUID, Activity] = {}
         self._finished: deque[Activity] = deque(maxlen=KEPT)
@@ -218,6 +231,8 @@ class Activities:
         with self._guard:
             self._running.pop(activity.root_id, None)
             self._finished.append(activity)
+        if activity.kind == "query":
+            self._log.append(activity)
 
     def running(self) -> list[Activity]:
         """What runs now, oldest first."""
@@ -227,6 +242,8 @@ class Activities:
     def __iter__(self) -> Iterator[Activity]:
         with self._guard:
             known = [*self._finished, *self._running.values()]
+        ours = {activity.root_id for activity in known}
+        known += [activity for activity in self._log if activity.root_id not in ours]
         return iter(sorted(known, key=lambda activity: activity.started))
 
     def cancel(self, client_id: str, reason: str = "cancelled by a user") -> list[Activity]:

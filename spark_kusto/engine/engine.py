@@ -24,6 +24,7 @@ from spark_kusto.engine.policies import ingestion_time_on
 from spark_kusto.engine.policies import stored as stored_policy
 from spark_kusto.engine.positions import Position, advance
 from spark_kusto.engine.properties import IngestProperties, Replace
+from spark_kusto.engine.query_log import QueryLog
 from spark_kusto.engine.querying import Prepared, Querying, TaskPlan
 from spark_kusto.engine.queue import IngestionQueue
 from spark_kusto.engine.running import QueryRun
@@ -58,7 +59,7 @@ class Engine:
         self.principal = principal or local_principal()
         self.address = str(root.path)
         self.local_files = local_files
-        self.activities = Activities()
+        self.activities = Activities(QueryLog(root.path))
         self.querying = Querying(self)
         self.commanding = Commanding(self)
         self.ingesting = Ingesting(self)

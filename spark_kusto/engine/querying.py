@@ -50,6 +50,16 @@ class Prepared:
         """Bytes of all scans after pruning."""
         return sum(file.size for source in self.sources.values() for file in source.files)
 
+    @property
+    def scanned(self) -> dict[str, int]:
+        """Statistics of the scans, for the list of queries."""
+        return {
+            "extents_total": self.extents_total,
+            "extents_scanned": sum(len(source.files) for source in self.sources.values()),
+            "rows": self.rows,
+            "bytes": self.bytes,
+        }
+
     def is_present(self) -> bool:
         """Whether all files are still there, which those of an old snapshot may not be."""
         return all(os.path.exists(file.path) for source in self.sources.values() for file in source.files)
@@ -195,12 +205,7 @@ class Querying:
 
     def _start(self, prepared: Prepared, activity: Activity, limits: RequestLimits) -> QueryRun:
         engine = self._engine
-        activity.scanned = {
-            "extents_total": prepared.extents_total,
-            "extents_scanned": sum(len(source.files) for source in prepared.sources.values()),
-            "rows": prepared.rows,
-            "bytes": prepared.bytes,
-        }
+        activity.scanned = prepared.scanned
         instance = engine.instance(prepared.directories, limits.memory)
         runner = make_runner(
             instance, prepared.sources, activity, limits, owns_activity=activity.kind == "query"

@@ -43,6 +43,9 @@ PUSHDOWN_KEY = "__kusto_pushdown"
 PARALLELISM_KEY = "__kusto_parallelism"
 """The key under which the session's default parallelism reaches the planning process."""
 
+SNAPSHOT_KEY = "__kusto_snapshot"
+"""The key under which the rule hands all scans of a plan the same commit to read."""
+
 _AUTH = (*AUTH_OPTIONS, "kustoIngestionUri")
 
 _logged: set[str] = set()
@@ -86,7 +89,12 @@ class Connection:
 
 @dataclass(frozen=True)
 class SourceOptions:
-    """What a read asks for; see the rows of the same names in the option table."""
+    """What a read asks for; see the rows of the same names in the option table.
+
+    Attributes:
+        snapshot: the commit to read: ``given_snapshot``, or that of the whole plan.
+        given_snapshot: the commit that the user asked for.
+    """
 
     connection: Connection
     # Queries, filters and parameters can hold secrets (h"..." strings).
@@ -97,6 +105,7 @@ class SourceOptions:
     parameters: Mapping[str, Any] = field(default_factory=dict, repr=False)
     properties: Mapping[str, Any] = field(default_factory=dict)
     snapshot: str | None = None
+    given_snapshot: str | None = None
     read_mode: ReadMode | None = None
     push_down: bool = True
     transient_cache: bool = False
@@ -340,7 +349,8 @@ def source_options(given: Mapping[str, str]) -> SourceOptions:
         filter=values.text("kustoFilter"),
         parameters=parameters,
         properties=dict(properties.options),
-        snapshot=None if snapshot is None else snapshot.strip(),
+        snapshot=folded.get(SNAPSHOT_KEY) if snapshot is None else snapshot.strip(),
+        given_snapshot=None if snapshot is None else snapshot.strip(),
         read_mode=None if mode is None else ReadMode(mode),
         # An export that is read again serves any filter only if none is pushed into it.
         push_down=values.flag("queryFilterPushDown", default=not cached),

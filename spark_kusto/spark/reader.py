@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import time
+import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSourceReader, InputPartition
 
-from spark_kusto.errors import KustoError, redact
+from spark_kusto.errors import KustoError, OptionError, redact
 from spark_kusto.spark.aggregates import Total
+from spark_kusto.spark.export_cache import ExportCache, cache_key
 from spark_kusto.spark.names import ReadMode
 from spark_kusto.spark.options import SourceOptions
 from spark_kusto.spark.pushdown import PushedQuery
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spark_kusto.spark")
 
+_OPTIMIZER_WORKER = "pyspark.sql.worker.data_source_pushdown_filters"
+"""The worker in which Spark plans reads from its optimizer, where its own push-down of filters is enabled."""
 _ATTEMPTS = 4
 _SMALL_ROWS = 100_000
 
@@ -48,6 +53,22 @@ class KustoPartition(InputPartition):
         self.task = task
         self.fields = fields
         self.totals = totals
+
+
+class UnplannedPartition(InputPartition):
+    """In place of the tasks of a distributed read that Spark plans while it optimizes.
+
+    ``explain()`` optimizes, too, and must not export anything. The optimizer rule plans such a read again.
+    """
+
+    def refused(self) -> KustoError:
+        """The error of a read that was not planned again."""
+        return OptionError(
+            "Spark planned this distributed read while it optimized the query, when nothing may be exported,"
+            " because spark.sql.python.filterPushdown.enabled is true.",
+            remedy="Set it to false, call spark_kusto.register(spark) on a classic session, or use readMode"
+            " ForceSingleMode.",
+        )
 
 
 class KustoReader(DataSourceReader):
@@ -71,8 +92,11 @@ class KustoReader(DataSourceReader):
 
     def partitions(self) -> Sequence[InputPartition]:
         """The tasks; runs no query where the cluster can plan without."""
+        optimizing = _OPTIMIZER_WORKER in sys.modules
+        if optimizing and self._options.read_mode is ReadMode.ForceDistributedMode:
+            return [UnplannedPartition(None)]
         with self._options.connection.open() as cluster:
-            return plan_partitions(cluster, self._options, self._wanted)
+            return plan_partitions(cluster, self._options, self._wanted, export=not optimizing)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """The batches of one task."""
@@ -86,8 +110,12 @@ def plan_partitions(
     *,
     after: str | None = None,
     snapshot: str | None = None,
+    export: bool = True,
 ) -> list[InputPartition]:
-    """The tasks of a read, or of a stream's micro-batch where ``after`` and ``snapshot`` bound it."""
+    """The tasks of a read, or of a stream's micro-batch where ``after`` and ``snapshot`` bound it.
+
+    export: False never runs anything.
+    """
     database = options.connection.database
     query = base_query(options)
     pushed = PushedQuery() if options.pushed is None else PushedQuery.from_json(options.pushed)
@@ -105,16 +133,24 @@ def plan_partitions(
         )
     # Nothing is gained by exporting an answer that is known to be small.
     small = pushed.results is not None or (pushed.limit is not None and pushed.limit <= _SMALL_ROWS)
-    plans = _plans(
-        cluster,
-        options,
-        query,
-        tail,
-        after=after,
-        snapshot=snapshot or options.snapshot,
-        is_small=small,
-        is_whole=pushed.results is not None or pushed.limit is not None,
-    )
+    cache = key = None
+    if options.transient_cache and export and not small and options.read_mode is not ReadMode.ForceSingleMode:
+        cache, key = ExportCache.of_application(), cache_key(options, query, tail, after)
+    plans = None if cache is None or key is None else cache.find(key)
+    if plans is None:
+        plans = _plans(
+            cluster,
+            options,
+            query,
+            tail,
+            after=after,
+            snapshot=snapshot or options.snapshot,
+            is_small=small,
+            is_whole=pushed.results is not None or pushed.limit is not None,
+            export=export,
+        )
+        if cache is not None and key is not None:
+            cache.keep(key, plans)
     totals = dict(pushed.totals)
     tasks: list[InputPartition] = [
         KustoPartition(task, fields, totals) for plan in plans for task in plan.tasks
@@ -141,6 +177,7 @@ def _plans(
     snapshot: str | None,
     is_small: bool,
     is_whole: bool,
+    export: bool,
 ) -> list[ScanPlan]:
     """The plans of a query and what is appended to it; one, or one for each part by partitionColumn.
 
@@ -149,6 +186,9 @@ def _plans(
     parallelism = options.partitions or options.parallelism or os.cpu_count() or 1
 
     staging = open_staging(options.connection, options.staging)
+    # What `.show queries` lists of this read begins with the option requestId.
+    request = f"{options.request_id or 'spark-kusto'};read;{uuid.uuid4()}"
+    properties = {**options.properties, "ClientRequestId": request}
     mode = _MODES[options.read_mode]
     if options.read_mode is None and is_small:
         mode = "single"
@@ -163,8 +203,9 @@ def _plans(
             after=after,
             shape="spark",
             parameters=dict(options.parameters),
-            properties=dict(options.properties),
+            properties=properties,
             mode=mode,
+            export=export,
             expiry=options.expiry,
             export_options=options.export_options,
             staging=staging,
@@ -184,6 +225,8 @@ def _plans(
 
 def read_partition(partition: InputPartition) -> Iterator[pa.RecordBatch]:
     """The batches of one task, in Spark's shape; tries again when a transient failure comes first."""
+    if isinstance(partition, UnplannedPartition):
+        raise partition.refused()
     if not isinstance(partition, KustoPartition):
         return
     from spark_kusto.client import read_scan

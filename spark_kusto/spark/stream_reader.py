@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
     from spark_kusto.client import Cluster
+    from spark_kusto.client.cluster import StreamPosition
 
 log = logging.getLogger("spark_kusto.spark")
 
@@ -56,15 +57,25 @@ class _Stream(DataSourceStreamReader):
             starting = cluster.cursor(self._options.connection.database)
         elif starting == "earliest":
             starting = EARLIEST
-        position = cluster.advance(self._options.connection.database, self._query, starting)
+        position = self._advance(starting)
         self._position = {"cursor": starting, "table": position.table_id, "committed": None}
         return self._position
 
+    def _advance(
+        self, after: str, max_rows: int | None = None, max_bytes: int | None = None
+    ) -> StreamPosition:
+        return self._open().advance(
+            self._options.connection.database,
+            self._query,
+            after,
+            max_rows=max_rows,
+            max_bytes=max_bytes,
+            parameters=dict(self._options.parameters),
+        )
+
     def _next(self, start: Offset | None, max_rows: int | None, max_bytes: int | None) -> Offset:
         after = EARLIEST if start is None else str(start["cursor"])
-        position = self._open().advance(
-            self._options.connection.database, self._query, after, max_rows=max_rows, max_bytes=max_bytes
-        )
+        position = self._advance(after, max_rows, max_bytes)
         self._check_table(start, position.table_id)
         cursor = position.cursor
         if self._target is not None and int(cursor) > int(self._target):
@@ -119,8 +130,13 @@ class _Stream(DataSourceStreamReader):
             self._cluster = None
 
     def _reported(self) -> Offset:
-        cursor = self._open().cursor(self._options.connection.database)
-        return {"cursor": cursor}
+        """The table's newest commit: the end of a batch that takes in all there is."""
+        after = EARLIEST if self._position is None else str(self._position["cursor"])
+        newest = self._advance(after)
+        if newest.committed_at is None and self._position is not None:
+            return self._position
+        committed = None if newest.committed_at is None else newest.committed_at.isoformat()
+        return {"cursor": newest.cursor, "table": newest.table_id, "committed": committed}
 
 
 try:

@@ -189,6 +189,21 @@ class DownloadGrant:
     def __repr__(self) -> str:
         return f"DownloadGrant({self.blob.url})"
 
+    @property
+    def expires(self) -> datetime | None:
+        """When the right ends; None where that is not known."""
+        return self.grant.signature.expires
+
+    def is_present(self) -> bool:
+        """Whether the blob can be read: asks for its properties.
+
+        Raises:
+            StagingError: the storage does not answer.
+        """
+        with self.grant.channel(self.settings) as channel:
+            client = channel.client.get_blob_client(self.blob.name)
+            return bool(channel.run(f"look for blob '{self.blob.name}'", "r", client.exists))
+
     def chunks(self) -> Iterator[bytes]:
         """The content in order, fetched ahead, checked before its last piece.
 

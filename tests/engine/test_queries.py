@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -261,3 +263,41 @@ def test_command_results_can_be_piped_and_named(run: Callable[..., Result]) -> N
 def test_set_options_reach_the_request_properties_of_commands(cluster: EmbeddedCluster) -> None:
     with pytest.raises(OptionError, match="read-only"):
         cluster.execute(DATABASE, ".create table T (a:long)", {"request_readonly": True})
+
+
+def test_queries_of_other_processes_are_listed(cluster: EmbeddedCluster, run: Callable[..., Result]) -> None:
+    code = (
+        "import sys\n"
+        "from spark_kusto import connect\n"
+        "with connect(sys.argv[1]) as cluster:\n"
+        "    cluster.query('NetDefaultDB', 'print a = h\"hidden\"',"
+        " properties={'ClientRequestId': 'theirs;1'})\n"
+        "    cluster.plan_scan('NetDefaultDB', 'range a from 1 to 3 step 1',"
+        " properties={'ClientRequestId': 'theirs;2'})\n"
+    )
+    subprocess.run([sys.executable, "-c", code, cluster.address], check=True, timeout=60)
+    cluster.query(DATABASE, "print mine = 1", properties={"ClientRequestId": "mine;2"})
+    query = ".show queries | where ClientActivityId in ('theirs;1', 'theirs;2', 'mine;2')"
+    shown = run(f"{query} | project ClientActivityId, State, Text").rows
+    assert [row[:2] for row in shown] == [(name, "Completed") for name in ("theirs;1", "theirs;2", "mine;2")]
+    log = Path(cluster.address, "queries.jsonl")
+    assert "hidden" not in shown[0][2]
+    assert "hidden" not in log.read_text()
+    # A log that is cut short, not writable or gone fails nothing.
+    log.write_text(log.read_text()[:-20])
+    assert len(run(query).rows) == 3
+    log.unlink()
+    log.mkdir()
+    assert cluster.query(DATABASE, "print 1").rows == [(1,)]
+    assert [row[0] for row in run(query).rows] == ["mine;2"]
+
+
+def test_the_log_of_queries_stays_small(cluster: EmbeddedCluster, run: Callable[..., Result]) -> None:
+    text = f"print '{'x' * 15_000}'"
+    for n in range(300):
+        cluster.query(DATABASE, text, properties={"ClientRequestId": f"long;{n}"})
+    files = list(Path(cluster.address).glob("queries*.jsonl"))
+    assert len(files) == 2
+    assert sum(path.stat().st_size for path in files) < 5_000_000
+    newest = run(".show queries | where ClientActivityId == 'long;299' | count").rows
+    assert newest == [(1,)]

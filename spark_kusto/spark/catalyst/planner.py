@@ -16,7 +16,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import KustoError, redact
-from spark_kusto.spark.options import PARALLELISM_KEY, PUSHDOWN_KEY, SourceOptions, source_options
+from spark_kusto.spark.options import (
+    PARALLELISM_KEY,
+    PUSHDOWN_KEY,
+    SNAPSHOT_KEY,
+    SourceOptions,
+    source_options,
+)
 from spark_kusto.spark.predicates import SourceColumn
 from spark_kusto.spark.pushdown import Pushdown, push
 from spark_kusto.spark.query_text import appendable
@@ -83,10 +89,18 @@ class Planner:
             PUSHDOWN_KEY: found.pushdown.to_json(),
         }
         if options.snapshot is None:
-            extra["snapshot"] = self._snapshot(cluster, options, request["plan"])
+            extra[SNAPSHOT_KEY] = self._snapshot(cluster, options, request["plan"])
         aggregation = found.pushdown.aggregation
         # A query may hold secrets (h"..." strings), and plans are shown to everyone.
         query = redact(" ".join((base_query(options) + "\n" + tail).splitlines()).strip())
+        log.info(
+            "plan of %s: at most %s rows, %s bytes in Spark, snapshot %s: %s",
+            options.connection.database,
+            "?" if rows is None else rows,
+            "?" if size is None else size,
+            extra.get(SNAPSHOT_KEY, options.snapshot),
+            query,
+        )
         return {
             "columns": list(found.columns),
             "exact": list(found.exact),
