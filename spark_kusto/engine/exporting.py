@@ -8,6 +8,7 @@ field's metadata, so that reading one gives the very batches that the query gave
 
 from __future__ import annotations
 
+import io
 import os
 import threading
 import uuid
@@ -15,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Protocol
 
 from spark_kusto.engine.connections import EXECUTOR_MEMORY, Resources
 from spark_kusto.engine.running import storage_text_schema
@@ -55,6 +56,31 @@ class ExportSettings:
     compression: str = COMPRESSIONS[0]
 
 
+class OutputFile(Protocol):
+    """A file of a result while it is written.
+
+    Attributes:
+        name: for errors.
+        sink: what Parquet is written to.
+    """
+
+    name: str
+    sink: pa.NativeFile
+
+    def finish(self, rows: int) -> None:
+        """It is complete, with so many rows."""
+
+    def discard(self) -> None:
+        """It will not be; nothing of it may stay."""
+
+
+class Output(Protocol):
+    """Where a result's files go; used by several threads."""
+
+    def open(self) -> OutputFile:
+        """A new file."""
+
+
 @dataclass(frozen=True)
 class ExportedFile:
     """One file of a result, complete."""
@@ -64,12 +90,48 @@ class ExportedFile:
     bytes: int
 
 
+class Folder:
+    """A folder for files of a result.
+
+    Args:
+        path: of the folder.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.files: list[ExportedFile] = []
+
+    def open(self) -> OutputFile:
+        """A new file."""
+        return _FolderFile(os.path.join(self._path, f"result-{uuid.uuid4()}.parquet"), self.files.append)
+
+
+class _FolderFile:
+    def __init__(self, path: str, finished: Callable[[ExportedFile], None]) -> None:
+        import pyarrow as pa
+
+        self.name = path
+        self._finished = finished
+        with fs.storage_errors("write", path):
+            self.sink = pa.OSFile(path, mode="wb")
+
+    def finish(self, rows: int) -> None:
+        with fs.storage_errors("write", self.name):
+            self.sink.close()
+            size = os.stat(self.name).st_size
+        self._finished(ExportedFile(self.name, rows, size))
+
+    def discard(self) -> None:
+        with suppress(OSError):
+            self.sink.close()
+        fs.remove_file(self.name)
+
+
 def export(
     tasks: Sequence[ReadTask],
     columns: Sequence[Column],
-    folder: str,
+    output: Output,
     settings: ExportSettings,
-    finished: Callable[[ExportedFile], None],
     *,
     resources: Resources,
     activity: Activity,
@@ -79,9 +141,8 @@ def export(
     Args:
         tasks: of one query.
         columns: of its result.
-        folder: where files are written; one that is not finished is removed on an error.
+        output: where files are written; one that is not finished is discarded on an error.
         settings: how.
-        finished: called with every complete file, from any thread, while the next one is written.
         resources: what one task alone may use; several run on one thread each.
         activity: what this is a part of; stopping it stops the export.
 
@@ -96,7 +157,7 @@ def export(
     share = resources if threads <= 1 else Resources(min(EXECUTOR_MEMORY, resources.memory_bytes), 1)
 
     def work() -> None:
-        writer = _FileWriter(folder, columns, settings, finished)
+        writer = _FileWriter(output, columns, settings)
         try:
             while not failed.is_set():
                 with guard:
@@ -127,19 +188,16 @@ class _FileWriter:
 
     def __init__(
         self,
-        folder: str,
+        output: Output,
         columns: Sequence[Column],
         settings: ExportSettings,
-        finished: Callable[[ExportedFile], None],
     ) -> None:
-        self._folder = folder
+        self._output = output
         self._columns = tuple(columns)
         self._schema = storage_text_schema(columns)
         self._settings = settings
         self._row_group_bytes = min(_ROW_GROUP_BYTES, settings.file_bytes)
-        self._finished = finished
-        self._path = ""
-        self._sink: pa.NativeFile | None = None
+        self._file: OutputFile | None = None
         self._writer: pq.ParquetWriter | None = None
         self._gathered: list[pa.RecordBatch] = []
         self._gathered_rows = 0
@@ -159,7 +217,7 @@ class _FileWriter:
         self._gathered_bytes += batch.nbytes
         if self._gathered_rows >= _ROW_GROUP_ROWS or self._gathered_bytes >= self._row_group_bytes:
             self._flush()
-            if self._sink is not None and self._sink.tell() >= self._settings.file_bytes:
+            if self._file is not None and self._file.sink.tell() >= self._settings.file_bytes:
                 self._finish()
 
     def _flush(self) -> None:
@@ -168,28 +226,24 @@ class _FileWriter:
         if not self._gathered_rows:
             return
         table = pa.Table.from_batches(self._gathered, self._schema)
-        if self._sink is None:
-            self._path = os.path.join(self._folder, f"result-{uuid.uuid4()}.parquet")
-            with fs.storage_errors("write", self._path):
-                self._sink = pa.OSFile(self._path, mode="wb")
-        with fs.storage_errors("write", self._path):
+        if self._file is None:
+            self._file = self._output.open()
+        with fs.storage_errors("write", self._file.name):
             if self._writer is None:
-                compression = self._settings.compression
-                self._writer = parquet_writer(self._sink, self._columns, table, compression=compression)
+                self._writer = parquet_writer(
+                    self._file.sink, self._columns, table, compression=self._settings.compression
+                )
             self._writer.write_table(table, row_group_size=table.num_rows)
         self._rows += table.num_rows
         self._gathered, self._gathered_rows, self._gathered_bytes = [], 0, 0
 
     def _finish(self) -> None:
-        if self._writer is None or self._sink is None:
+        if self._writer is None or self._file is None:
             return
-        with fs.storage_errors("write", self._path):
+        with fs.storage_errors("write", self._file.name):
             self._writer.close()
-            self._sink.close()
-            size = os.stat(self._path).st_size
-        done = ExportedFile(self._path, self._rows, size)
-        self._writer, self._sink, self._rows = None, None, 0
-        self._finished(done)
+        self._file.finish(self._rows)
+        self._writer, self._file, self._rows = None, None, 0
 
     def close(self) -> None:
         """Finish the last file."""
@@ -198,16 +252,14 @@ class _FileWriter:
 
     def discard(self) -> None:
         """Remove a file that is not finished."""
-        if self._sink is None:
+        if self._file is None:
             return
         if self._writer is not None:
             with suppress(Exception):
                 self._writer.close()
             self._writer.is_open = False  # or it would try again when it is collected
-        with suppress(OSError):
-            self._sink.close()
-        fs.remove_file(self._path)
-        self._writer, self._sink = None, None
+        self._file.discard()
+        self._writer, self._file = None, None
 
 
 # -- reading, on executors ------------------------------------------------------------------------
@@ -245,3 +297,12 @@ def read_parquet(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
     # Buffered: pages are read as they are needed, not whole column chunks.
     with pq.ParquetFile(file, pre_buffer=False, buffer_size=1 << 20) as parquet:
         yield from parquet.iter_batches(batch_size=_BATCH_ROWS)
+
+
+def stream_parquet(file: io.RawIOBase) -> Iterator[pa.RecordBatch]:
+    """The same of a file that is better read from its beginning to its end, a row group at a time."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file, pre_buffer=True) as parquet:
+        for group in range(parquet.num_row_groups):
+            yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])

@@ -22,6 +22,7 @@ from spark_kusto.staging.azure_extra import require
 from spark_kusto.staging.containers import ContainerAddress
 from spark_kusto.staging.failures import guard_transport_logs
 from spark_kusto.staging.signatures import Signature, open_container_by_sas
+from spark_kusto.staging.streams import BlobStream
 from spark_kusto.staging.transfer import BlobReader, Channel, StagedBlob, TransferSettings
 
 __all__ = ["DownloadGrant", "Grant", "Ticket", "UploadGrant", "blob_name"]
@@ -221,6 +222,15 @@ class DownloadGrant:
         """
         with self.grant.channel(self.settings) as channel:
             return channel.download(self.blob, path)
+
+    def stream(self) -> BlobStream:
+        """Open as a binary file to be read from its beginning to its end: what comes next is on its way
+        already. Close it after use.
+
+        Raises:
+            StagingError: the blob cannot be read; reading raises it too, also for what was not staged.
+        """
+        return self.grant.channel(self.settings).stream(self.blob)
 
     def open(self) -> BlobReader:
         """Open as a seekable binary file, for ``pyarrow.parquet`` and the like; close it after use."""

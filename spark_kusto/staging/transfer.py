@@ -3,23 +3,22 @@ check.
 
 Whatever is uploaded here carries its SHA-256 and length in the blob's metadata, and is visible only as a
 whole: blocks are committed at the end, never over an existing blob. Whatever is downloaded is compared with
-    length, version (ETag)
-and, where the blob says it, the SHA-256, before the last byte is handed out.
+length, version (ETag) and, where it is known, the SHA-256: a stream's block by block, a download's before the
+last byte is handed out.
 """
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import io
 import os
 import threading
 import uuid
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -28,6 +27,7 @@ from spark_kusto.errors import StagingError
 from spark_kusto.staging.azure_extra import require
 from spark_kusto.staging.containers import ContainerAddress
 from spark_kusto.staging.failures import Attempt, Retries
+from spark_kusto.staging.streams import BlobStream, BlobWriter, whole_size
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
@@ -64,6 +64,8 @@ class StagedBlob:
         length: bytes.
         sha256: of its content, hexadecimal; None for blobs that a cluster wrote.
         etag: its version, None where not known.
+        block_size: bytes of a block, the last one may be shorter; 0 where its blocks are not known.
+        block_hashes: SHA-256 of each block, hexadecimal; what the uploader knows, and no listing.
     """
 
     address: ContainerAddress
@@ -71,11 +73,17 @@ class StagedBlob:
     length: int
     sha256: str | None = None
     etag: str | None = None
+    block_size: int = field(default=0, repr=False, compare=False)
+    block_hashes: tuple[str, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def url(self) -> str:
         """Its URL, without a SAS."""
         return self.address.blob_url(self.name)
+
+    def with_blocks(self, size: int, hashes: Sequence[str]) -> StagedBlob:
+        """The same, with what is known of its blocks."""
+        return replace(self, block_size=size, block_hashes=tuple(hashes))
 
 
 @dataclass
@@ -128,42 +136,22 @@ class Channel:
         Raises:
             StagingError: the upload failed; there is no such blob then.
         """
-        block_size = self.settings.block_size
-        step = f"upload blob '{name}'"
-        digest = hashlib.sha256()
-        block = _read_full(stream, block_size)
-        following = _read_full(stream, block_size) if len(block) == block_size else b""
-        if not following:
-            digest.update(block)
-            return self._put_whole(name, block, digest.hexdigest(), metadata, step)
-        # Block ids of one blob have one length; a random part keeps attempts of different writers apart.
-        run = uuid.uuid4().hex[:8]
-        ids: list[str] = []
-        length = 0
-        pending: deque[Future[Any]] = deque()
-        pool = ThreadPoolExecutor(self.settings.concurrency, thread_name_prefix="staging-upload")
-        try:
-            while block:
-                digest.update(block)
-                length += len(block)
-                ids.append(base64.b64encode(f"{run}-{len(ids):08d}".encode()).decode())
-                pending.append(pool.submit(self._put_block, name, ids[-1], block, step))
-                while len(pending) > self.settings.concurrency:
-                    pending.popleft().result()
-                block, following = following, _read_full(stream, block_size) if following else b""
-            while pending:
-                pending.popleft().result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
-        return self._commit(name, ids, length, digest.hexdigest(), metadata, step)
+        with self.writer(name, metadata) as writer:
+            while block := _read_full(stream, self.settings.block_size):
+                writer.write(block)
+            return writer.finish()
 
-    def _put_block(self, name: str, block_id: str, block: bytes, step: str) -> None:
+    def writer(self, name: str, metadata: dict[str, str], *, owned: bool = False) -> BlobWriter:
+        """A new blob as a file to write, which closes the channel with itself if it owns it."""
+        return BlobWriter(self, name, metadata, owned=owned)
+
+    def put_block(self, name: str, block_id: str, block: bytes) -> None:
+        """Upload one block of a blob that is not there yet."""
         blob = self.client.get_blob_client(name)
-        self.run(step, "w", lambda: blob.stage_block(block_id, block, length=len(block)))
+        self.run(f"upload blob '{name}'", "w", lambda: blob.stage_block(block_id, block, length=len(block)))
 
-    def _put_whole(
-        self, name: str, data: bytes, sha256: str, metadata: dict[str, str], step: str
-    ) -> StagedBlob:
+    def put_whole(self, name: str, data: bytes, sha256: str, metadata: dict[str, str]) -> StagedBlob:
+        """Upload a new blob in one request."""
         blob = self.client.get_blob_client(name)
 
         def put() -> dict[str, Any]:
@@ -171,13 +159,14 @@ class Channel:
                 data, length=len(data), overwrite=False, metadata=_marked(metadata, sha256), max_concurrency=1
             )
 
-        return self._created(name, len(data), sha256, put, step)
+        return self._created(name, len(data), sha256, put)
 
-    def _commit(
-        self, name: str, ids: list[str], length: int, sha256: str, metadata: dict[str, str], step: str
+    def commit_blocks(
+        self, name: str, ids: Sequence[str], length: int, sha256: str, metadata: dict[str, str]
     ) -> StagedBlob:
-        models = require("azure.storage.blob", step)
-        core = require("azure.core", step)
+        """Make a new blob of blocks that are up."""
+        models = require("azure.storage.blob", f"upload blob '{name}'")
+        core = require("azure.core", f"upload blob '{name}'")
         blob = self.client.get_blob_client(name)
         blocks = [models.BlobBlock(block_id=block_id) for block_id in ids]
 
@@ -188,10 +177,10 @@ class Channel:
                 match_condition=core.MatchConditions.IfMissing,
             )
 
-        return self._created(name, length, sha256, commit, step)
+        return self._created(name, length, sha256, commit)
 
     def _created(
-        self, name: str, length: int, sha256: str, create: Callable[[], dict[str, Any]], step: str
+        self, name: str, length: int, sha256: str, create: Callable[[], dict[str, Any]]
     ) -> StagedBlob:
         """Run the request that makes the blob visible; a retry may find that the first try succeeded."""
         tries = 0
@@ -209,12 +198,14 @@ class Channel:
             # Names are unique to a writer, so a blob that appeared between two tries is our own.
             return {}
 
-        answer = self.run(step, "cw", once)
+        answer = self.run(f"upload blob '{name}'", "cw", once)
         return StagedBlob(self.address, name, length, sha256, answer.get("etag"))
 
     # -- down -------------------------------------------------------------------------------------
 
-    def fetch(self, name: str, offset: int, length: int | None, etag: str | None) -> tuple[bytes, Any]:
+    def fetch(
+        self, name: str, offset: int, length: int | None, etag: str | None, *, sha256: str | None = None
+    ) -> tuple[bytes, Any]:
         """One range of a blob, whole or not at all, and the blob's properties.
 
         Args:
@@ -222,6 +213,7 @@ class Channel:
             offset: of the first byte.
             length: of the range, which may reach beyond the end; None for a blob that should be empty.
             etag: the version that is wanted, or None for any.
+            sha256: of the range; what differs is asked for again.
         """
         blob = self.client.get_blob_client(name)
         conditions: dict[str, Any] = {}
@@ -234,7 +226,7 @@ class Channel:
             span = (None, None) if length is None else (offset, length)
             downloader = blob.download_blob(*span, max_concurrency=1, **conditions)
             data = b"".join(downloader.chunks())  # one piece: not copied
-            total = _whole_size(downloader.properties)
+            total = whole_size(downloader.properties)
             expected = max(0, min(total - offset if length is None else length, total - offset))
             if len(data) != expected:
                 raise StagingError(
@@ -242,10 +234,20 @@ class Channel:
                     f"{len(data)} bytes came where {expected} were asked for.",
                     permanent=False,
                 )
+            if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+                raise StagingError(
+                    f"Could not download blob '{name}' in container '{self.address.url}': "
+                    "its content is not what was staged.",
+                    permanent=False,
+                )
             return data, downloader.properties
 
         found: tuple[bytes, Any] = self.run(f"download blob '{name}'", "r", get)
         return found
+
+    def stream(self, blob: StagedBlob) -> BlobStream:
+        """A blob as a file to read, which closes the channel with itself; see ``BlobStream``."""
+        return BlobStream(self, blob)
 
     def chunks(self, blob: StagedBlob) -> Iterator[bytes]:
         """A blob's content in order, fetched ahead in parallel ranges.
@@ -261,8 +263,8 @@ class Channel:
             if held is None:
                 self._check(
                     blob,
-                    _whole_size(properties) == blob.length,
-                    f"it has {_whole_size(properties)} bytes and {blob.length} were staged",
+                    whole_size(properties) == blob.length,
+                    f"it has {whole_size(properties)} bytes and {blob.length} were staged",
                 )
                 sha256 = sha256 or (properties.metadata or {}).get(SHA256)
             else:
@@ -323,12 +325,6 @@ class Channel:
                 partial.unlink()
             raise
         return target
-
-
-def _whole_size(properties: Any) -> int:
-    """A blob's length from the answer to a request for a range of it (whose own size is the range's)."""
-    _, _, total = str(properties.content_range or "").rpartition("/")
-    return int(total) if total.isdigit() else int(properties.size)
 
 
 def _marked(metadata: dict[str, str], sha256: str) -> dict[str, str]:
@@ -457,10 +453,10 @@ class BlobReader(io.RawIOBase):
         return memoryview(self._held)[inside : inside + wanted]
 
     def _same(self, properties: Any, data: bytes) -> None:
-        if _whole_size(properties) != self._blob.length or not data:
+        if whole_size(properties) != self._blob.length or not data:
             raise StagingError(
                 f"Could not download blob '{self._blob.name}' in container '{self._channel.address.url}': "
-                f"it has {_whole_size(properties)} bytes and {self._blob.length} were staged."
+                f"it has {whole_size(properties)} bytes and {self._blob.length} were staged."
             )
 
     def close(self) -> None:

@@ -43,6 +43,7 @@ from spark_kusto.staging.removal import (
 from spark_kusto.staging.renewal import Renewal
 from spark_kusto.staging.settings import containers_from_options
 from spark_kusto.staging.signatures import Signature, Signer, open_container
+from spark_kusto.staging.streams import BlobWriter
 from spark_kusto.staging.transfer import BlobReader, Channel, StagedBlob, TransferSettings
 
 if TYPE_CHECKING:
@@ -371,6 +372,16 @@ class StagingDirectory:
         return DownloadGrant(blob, grant, self.storage.settings)
 
     # -- the driver's own work --------------------------------------------------------------------
+
+    def writer(self, name: str | None = None) -> BlobWriter:
+        """A new blob as a file to write, with the driver's rights; close it after use, finished or not.
+
+        Raises:
+            StagingError: writing and finishing raise it; no part of the blob is visible then.
+        """
+        signer = next(self._turns)
+        full = signer.container.address.within(blob_name(self.name, name))
+        return self.storage.open_channel(signer).writer(full, self._metadata(), owned=True)
 
     def upload_stream(self, stream: IO[bytes], name: str | None = None) -> StagedBlob:
         """Upload a binary stream as one new blob, with the driver's rights.
