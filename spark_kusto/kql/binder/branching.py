@@ -16,6 +16,7 @@ from spark_kusto.kql.binder.context import (
     Relation,
     ScopeValue,
 )
+from spark_kusto.kql.binder.naming import inferred_name
 from spark_kusto.kql.binder.sources import database_of
 from spark_kusto.kql.binder.tabular import operator, source
 from spark_kusto.kql.binder.unions import union
@@ -42,7 +43,9 @@ def _facet(binder: Binder, node: syntax.Facet, relation: Relation, environment: 
     outputs: list[tuple[str, Relation]] = []
     for place, column in enumerate(node.by):
         rows = binder.use(value)
-        counted = summarize(binder, rows, (syntax.Call("count"),), (column,), environment)
+        label = f"count_{inferred_name(column) or ''}"
+        count = syntax.NamedExpression((syntax.Name(label),), syntax.Call("count"))
+        counted = summarize(binder, rows, (count,), (column,), environment)
         outputs.append((f"Table_{place}", counted))
     if node.subquery is not None:
         rows = binder.use(value)

@@ -301,7 +301,12 @@ def enter(
     function = value.function
     if function.body is None:
         raise binder.error(f"Function '{value.name}' has no body.", node)
-    inner = BinderClass(binder.session, value.text, value.database)
+    inner = BinderClass(
+        binder.session,
+        value.text,
+        value.database,
+        unrestricted=binder.unrestricted or _granted(binder, value),
+    )
     environment = Environment(value.environment)
     given = [a for a in node.arguments if not isinstance(a, syntax.NamedExpression)]
     named = {a.name: a.value for a in node.arguments if isinstance(a, syntax.NamedExpression)}
@@ -351,6 +356,15 @@ def enter(
     for statement in function.statements:
         bind_statement(inner, statement, environment)
     return inner, environment
+
+
+def _granted(binder: Binder, value: FunctionValue) -> bool:
+    """Whether ``restrict access`` names this function, so that its body may read what it reads."""
+    if binder.session.restricted is None:
+        return False
+    if value.stored:
+        return binder.may_see(value.database, value.name)
+    return any(value is known for known in binder.session.granted)
 
 
 def _as_parameter(

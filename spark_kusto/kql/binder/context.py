@@ -63,7 +63,8 @@ class TableValue:
 class FunctionValue:
     """A user-defined function, ``let`` or stored.
 
-    ``environment`` is where its body's free names are looked up.
+    ``environment`` is where its body's free names are looked up; ``stored`` says that it is of the
+    database, not of ``let``.
     """
 
     name: str
@@ -71,6 +72,7 @@ class FunctionValue:
     environment: Environment
     database: str
     text: str
+    stored: bool = False
 
 
 @dataclass(frozen=True)

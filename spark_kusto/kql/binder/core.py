@@ -12,6 +12,7 @@ from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.context import (
     Context,
     Environment,
+    FunctionValue,
     Relation,
     ScalarValue,
     TableValue,
@@ -47,6 +48,7 @@ class Session:
         probe: runs a compiled query and gives its first result, columns by Kusto name.
         options: ``set`` statements.
         restricted: names that ``restrict access`` leaves visible, or None.
+        granted: functions of ``let`` that ``restrict access`` names: what they read stays theirs to read.
         open_views: tables whose own query is being bound.
     """
 
@@ -57,6 +59,7 @@ class Session:
     compile_options: CompileOptions = field(default_factory=CompileOptions)
     options: dict[str, Any] = field(default_factory=dict)
     restricted: Any = None
+    granted: list[FunctionValue] = field(default_factory=list)
     column_number: int = 0
     shared_number: int = 0
     depth: int = 0
@@ -73,12 +76,21 @@ class Binder:
         session: shared by all texts of a query.
         text: for the places in error messages.
         database: where unqualified names are looked up; the session's by default.
+        unrestricted: whether ``restrict access`` does not hold: in bodies of functions that it names.
     """
 
-    def __init__(self, session: Session, text: str, database: str | None = None) -> None:
+    def __init__(
+        self, session: Session, text: str, database: str | None = None, *, unrestricted: bool = False
+    ) -> None:
         self.session = session
         self.database = database or session.database
+        self.unrestricted = unrestricted
         self.faults = Faults(text)
+
+    def may_see(self, database: str, name: str) -> bool:
+        """Whether ``restrict access`` leaves a table, view or function visible."""
+        restricted = self.session.restricted
+        return self.unrestricted or restricted is None or bool(restricted(database, name))
 
     # --- errors -----------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from spark_kusto.kql.binder.context import (
     Context,
     FunctionValue,
     ScalarValue,
+    ScopeValue,
     TableValue,
 )
 from spark_kusto.kql.binder.conversion import convert
@@ -149,8 +150,27 @@ def _member(binder: Binder, node: syntax.Member, context: Context) -> Expr:
         return calls.bind_dotted(binder, node, context)
     if not isinstance(member, syntax.Name):
         raise binder.error("Wildcards are not allowed here.", node)
+    scope = _of_scope(binder, node.base, member, context)
+    if scope is not None:
+        return scope
     base = binder.expression(node.base, context)
     return step(binder, base, member.name, node)
+
+
+def _of_scope(
+    binder: Binder, base: syntax.Expression, member: syntax.Name, context: Context
+) -> Literal | None:
+    """``X.$current_database`` and ``X.$current_cluster_endpoint`` of a scope of ``macro-expand``."""
+    if not isinstance(base, syntax.Name) or base.name in context.columns:
+        return None
+    scope = context.environment.get(base.name)
+    if not isinstance(scope, ScopeValue):
+        return None
+    if member.name == "$current_database":
+        return Literal(KustoType.STRING, nullable=False, value=scope.database)
+    if member.name == "$current_cluster_endpoint":
+        return Literal(KustoType.STRING, nullable=False, value=binder.session.compile_options.cluster)
+    return None
 
 
 def step(binder: Binder, base: Expr, key: str | int | Expr, node: syntax.Node) -> Expr:

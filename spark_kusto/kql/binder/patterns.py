@@ -36,8 +36,9 @@ def bind_pattern(
                 return binder.relation(body, inner)
             return binder.relation(syntax.Print((body,)), inner)
     given = ", ".join(repr(value) for value in values)
+    reference = f"{call.name}({given}){f'.[{path!r}]' if path is not None else ''}"
     raise binder.error(
-        f"The pattern '{call.name}' has no match for ({given}){f'.{path}' if path is not None else ''}.",
+        f'One or more pattern references were not declared. Detected pattern references: ["{reference}"]',
         call,
         code="SEM0036",
     )

@@ -87,7 +87,20 @@ def is_tabular(
             )
         case syntax.DataScope() | syntax.Operator():
             return True
+        case syntax.Index():
+            member = quoted_member(node)
+            return member is not None and is_tabular(binder, member, environment, columns)
     return False
+
+
+def quoted_member(node: syntax.Index) -> syntax.Member | None:
+    """``database("d").["a table"]`` as a member; None if the index is no text or stands on a column."""
+    index = node.index
+    if not isinstance(index, syntax.Literal) or not isinstance(index.value, str):
+        return None
+    if not isinstance(node.base, syntax.Call | syntax.Member | syntax.Name):
+        return None
+    return syntax.Member(node.base, syntax.Name(index.value, span=index.span), span=node.span)
 
 
 def _returns_table(binder: Binder, value: FunctionValue | None) -> bool:
@@ -137,6 +150,10 @@ def bind_relation(
             return _called(binder, node, environment)
         case syntax.Member():
             return _dotted(binder, node, environment)
+        case syntax.Index():
+            member = quoted_member(node)
+            if member is not None:
+                return _dotted(binder, member, environment)
         case syntax.DataScope():
             return bind_relation(binder, node.source, environment)
         case syntax.NamedExpression():
@@ -172,7 +189,9 @@ def unknown_table(
 ) -> Exception:
     """The error for a name that no table has."""
     catalog = binder.session.catalog
-    candidates = [*catalog.table_names(database), *catalog.function_names(database)]
+    # A table that 'restrict access' hides is as unknown as one that isn't there.
+    candidates = [known for known in catalog.table_names(database) if binder.may_see(database, known)]
+    candidates.extend(catalog.function_names(database))
     if environment is not None:
         candidates.extend(environment.names())
     return binder.error(
@@ -180,15 +199,14 @@ def unknown_table(
         node,
         code="SEM0100",
         name=name,
-        candidates=candidates,
+        candidates=[known for known in candidates if known != name],
     )
 
 
 def find_table(binder: Binder, name: str, database: str | None = None) -> TableSchema | None:
     """A table of the catalog, unless ``restrict access`` hides it."""
     where = database or binder.database
-    restricted = binder.session.restricted
-    if restricted is not None and not restricted(where, name):
+    if not binder.may_see(where, name):
         return None
     return binder.session.catalog.table(where, name)
 
@@ -209,7 +227,8 @@ def _view(binder: Binder, table: TableSchema) -> Relation:
 
     assert table.query is not None
     query = parse(table.query)
-    inner = BinderClass(binder.session, table.query, table.database)
+    # Who may see the table need not see what its own query reads.
+    inner = BinderClass(binder.session, table.query, table.database, unrestricted=True)
     from spark_kusto.kql.binder.statements import bind_statement
 
     environment = Environment()
@@ -244,12 +263,19 @@ def database_of(binder: Binder, node: syntax.Expression, environment: Environmen
     if not node.arguments:
         return binder.database
     argument = node.arguments[0]
-    if isinstance(argument, syntax.Name):
-        value = environment.get(argument.name)
-        if not isinstance(value, ScalarValue):
-            return _known_database(binder, argument.name, node)
-    wanted = binder.constant(argument, Context(environment, {}), "The name of a database")
-    return _known_database(binder, str(wanted), node)
+    if isinstance(argument, syntax.Name) and not isinstance(environment.get(argument.name), ScalarValue):
+        wanted = argument.name
+    else:
+        wanted = str(binder.constant(argument, Context(environment, {}), "The name of a database"))
+    alias = environment.get(alias_key(wanted))
+    if isinstance(alias, ScopeValue):
+        return alias.database
+    return _known_database(binder, wanted, node)
+
+
+def alias_key(name: str) -> str:
+    """Where ``alias database`` keeps its name: apart from those of tables and variables."""
+    return f"$alias:{name.lower()}"
 
 
 def _known_database(binder: Binder, wanted: str, node: syntax.Node) -> str:
@@ -351,7 +377,7 @@ def _source_call(binder: Binder, node: syntax.Call, environment: Environment, da
             name = str(binder.constant(argument, context, f"The argument of {node.name}()"))
         if node.name == "external_table":
             external = binder.session.catalog.external_table(database, name)
-            if external is None:
+            if external is None or not binder.may_see(database, name):
                 raise binder.error(f"There is no external table '{name}' in database '{database}'.", node)
             return scan(binder, external)
         local = environment.get(name)

@@ -19,7 +19,7 @@ from spark_kusto.kql.binder.context import (
 )
 from spark_kusto.kql.binder.conversion import convert
 from spark_kusto.kql.binder.expressions import literal_value
-from spark_kusto.kql.binder.sources import database_of, is_tabular
+from spark_kusto.kql.binder.sources import alias_key, database_of, is_tabular
 from spark_kusto.kql.execution import to_json
 from spark_kusto.kql.plan import InQuery, Literal, ScalarQuery, contains
 from spark_kusto.kql.registry import NOT_CONSTANT
@@ -44,7 +44,7 @@ def bind_statement(binder: Binder, statement: syntax.Statement, environment: Env
         case syntax.Alias():
             if statement.kind == "database":
                 database = database_of(binder, statement.target, environment)
-                environment.set(statement.name.name, ScopeValue(database))
+                environment.set(alias_key(statement.name.name), ScopeValue(database))
         case syntax.RestrictAccess():
             _restrict(binder, statement, environment)
         case syntax.ExpressionStatement():
@@ -94,6 +94,7 @@ def _set(binder: Binder, statement: syntax.SetOption) -> None:
 
 def _restrict(binder: Binder, statement: syntax.RestrictAccess, environment: Environment) -> None:
     allowed: list[tuple[str, str]] = []
+    named: set[str] = set()
     for entity in statement.entities:
         database, pattern = binder.database, ""
         target = entity
@@ -106,7 +107,14 @@ def _restrict(binder: Binder, statement: syntax.RestrictAccess, environment: Env
             pattern = target.pattern
         elif isinstance(target, syntax.Star):
             pattern = "*"
+        if target is entity:
+            named.add(pattern)
         allowed.append((database.lower(), pattern))
+    # What is granted is the function as it is now: a later one of the same name is not.
+    for name in environment.names():
+        value = environment.get(name)
+        if isinstance(value, FunctionValue) and any(fnmatchcase(name, pattern) for pattern in named):
+            binder.session.granted.append(value)
     previous: Callable[[str, str], bool] | None = binder.session.restricted
 
     def visible(database: str, name: str) -> bool:
@@ -119,6 +127,8 @@ def _restrict(binder: Binder, statement: syntax.RestrictAccess, environment: Env
 
 def _pattern(binder: Binder, statement: syntax.DeclarePattern, environment: Environment) -> None:
     if statement.parameters is None:
+        # A pattern without matches: its references are reported, for a client to resolve.
+        environment.set(statement.name.name, PatternValue((), None, (), environment))
         return
     matches = []
     for match in statement.matches:

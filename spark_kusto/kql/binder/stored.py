@@ -35,4 +35,4 @@ def load_function(binder: Binder, name: str, database: str) -> FunctionValue | N
     if stored is None:
         return None
     function, text = parsed(stored.parameters, stored.body)
-    return FunctionValue(stored.name, function, Environment(), database, text)
+    return FunctionValue(stored.name, function, Environment(), database, text, stored=True)
