@@ -88,8 +88,8 @@ def is_tabular(
         case syntax.DataScope() | syntax.Operator():
             return True
         case syntax.Index():
-            member = quoted_member(node)
-            return member is not None and is_tabular(binder, member, environment, columns)
+            quoted = quoted_member(node)
+            return quoted is not None and is_tabular(binder, quoted, environment, columns)
     return False
 
 
