@@ -232,12 +232,16 @@ def _stage(df: DataFrame, plan: IngestPlan) -> list[StagedFiles]:
 
 def _stage_by_python(df: DataFrame, plan: IngestPlan) -> list[StagedFiles]:
     variants = variants_of(df.schema)
+    names = df.columns
 
     def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         import pyarrow
 
-        message = pickle.dumps(stage(plan, batches, variants))
+        named = (pyarrow.RecordBatch.from_arrays(batch.columns, names=names) for batch in batches)
+        message = pickle.dumps(stage(plan, named, variants))
         yield pyarrow.record_batch([pyarrow.array([message], pyarrow.binary())], names=["message"])
 
-    rows = df.mapInArrow(run, "message binary").collect()
+    # mapInArrow looks its columns up by name, and takes dots and backticks in one for syntax.
+    plain = df.toDF(*(f"c{number}" for number in range(len(names))))
+    rows = plain.mapInArrow(run, "message binary").collect()
     return [pickle.loads(bytes(row[0])) for row in rows]
