@@ -31,7 +31,7 @@ from spark_kusto.client.staged_writes import (
     staging_directories,
 )
 from spark_kusto.engine.engine import Engine
-from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome
+from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome, failure_note
 from spark_kusto.engine.properties import IngestProperties, Replace, properties_from
 from spark_kusto.engine.running import QueryRun, ResultTable
 from spark_kusto.errors import KustoError, OptionError
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from spark_kusto.staging import TransientStorage
+    from spark_kusto.storage import IngestOperation
 
 log = logging.getLogger("spark_kusto.client")
 
@@ -324,16 +325,23 @@ class EmbeddedCluster(Cluster):
         directories = staging_directories(plan.payload, messages)
         if directories:
             messages = self._blobs.fetch(operation, messages, staging)
-        done = self.engine.ingesting.commit(
-            database,
-            begun,
-            [file for message in messages for file in message.files],
-            errors=sum(message.errors for message in messages),
-            operation=operation,
-            writer_id=writer_id,
-            batch_id=batch_id,
-            context=self.engine.context(f".ingest into table {plan.table}"),
-        )
+        prefix = plan.properties.request_id
+        try:
+            done = self.engine.ingesting.commit(
+                database,
+                begun,
+                [file for message in messages for file in message.files],
+                errors=sum(message.errors for message in messages),
+                operation=operation,
+                writer_id=writer_id,
+                batch_id=batch_id,
+                context=self.engine.context(
+                    f".ingest into table {plan.table}", f"{prefix};ingest;{operation.id}" if prefix else ""
+                ),
+            )
+        except KustoError as error:
+            self._remember_failure(plan, operation, error)
+            raise
         try:
             if operation.id != begun.operation.id:
                 # The plan of this process staged nothing; its operation is over with this commit.
@@ -351,18 +359,37 @@ class EmbeddedCluster(Cluster):
         *,
         staging: TransientStorage | None = None,
     ) -> None:
-        """Drop what was staged; nothing after a successful commit."""
+        """Drop what was staged; nothing after a successful commit. Never raises."""
         begun = engine_ingest(plan.payload)
-        database = self.engine.database(plan.database)
         messages = [message for message in staged if message is not None]
         others = {
             message.operation_id: engine_operation(message.operation)
             for message in messages
             if message.operation is not None
         }
-        for operation in {begun.operation.id: begun.operation, **others}.values():
-            database.abort_ingest(operation)
-        self._blobs.end(staging_directories(plan.payload, messages), staging)
+        try:
+            database = self.engine.root.database(plan.database)
+            for operation in {begun.operation.id: begun.operation, **others}.values():
+                failure = failure_note(operation)
+                if database.abort_ingest(operation) and failure is not None:
+                    self._remember_failure(plan, operation, failure)
+            self._blobs.end(staging_directories(plan.payload, messages), staging)
+        except KustoError as error:
+            # Whoever gives up has an error of his own to show. What is left goes with its lease.
+            log.warning("Cleaning up after an ingestion into table '%s' failed: %s", plan.table, error)
+
+    def _remember_failure(self, plan: IngestPlan, operation: IngestOperation, error: KustoError) -> None:
+        try:
+            self.engine.failures.record(
+                self.engine.root.database(plan.database),
+                plan.table,
+                f"operation {operation.id}",
+                error,
+                kind=f"{plan.mode} ingestion",
+                operation_id=operation.id,
+            )
+        except KustoError as trouble:
+            log.warning("A failed ingestion into table '%s' is not in the history: %s", plan.table, trouble)
 
     def wait_ingested(self, operation_id: str, timeout: timedelta | None = None) -> IngestResult:
         """Wait until a queued ingestion is visible."""

@@ -40,6 +40,9 @@ def spark_target(plan: IngestPlan) -> SparkTarget | None:
     begun = plan.payload
     if not isinstance(begun, EngineIngest) or begun.projections is not None or begun.errors_allowed:
         return None
+    if begun.properties.file_bytes is not None:
+        # Spark counts rows of a file, not bytes.
+        return None
     operation = begun.operation
     return SparkTarget(
         operation.staging,

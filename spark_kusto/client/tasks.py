@@ -13,6 +13,7 @@ from spark_kusto.engine.exporting import FileTask, read_file_task
 from spark_kusto.engine.ingesting import EngineIngest
 from spark_kusto.engine.ingesting import stage as stage_files
 from spark_kusto.engine.tasks import ReadTask, read_task
+from spark_kusto.storage.sweeping import name_writer
 from spark_kusto.types.results import result_batch, spark_batch
 
 if TYPE_CHECKING:
@@ -53,6 +54,12 @@ def is_present(task: ScanTask) -> bool:
     if isinstance(payload, ReadTask):
         return all(os.path.exists(file.path) for source in payload.sources.values() for file in source.files)
     return True
+
+
+def announce_writer(plan: IngestPlan, writer_id: str) -> None:
+    """Say whose batch is being staged, so that the writer's next commit can end what this one may leave."""
+    if isinstance(plan.payload, EngineIngest):
+        name_writer(plan.payload.operation, writer_id)
 
 
 def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:

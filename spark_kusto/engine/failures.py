@@ -80,6 +80,10 @@ class Failures:
                 value["properties"],
             )
 
+    def by_operation(self) -> dict[str, Mapping[str, Any]]:
+        """Every failure, by the operation that failed."""
+        return {entity.value["operation"]: entity.value for entity in self._engine.root.entities(KIND)}
+
     def of(self, operation_id: str) -> Mapping[str, Any] | None:
         """The failure of one operation, if it has failed."""
         for entity in self._engine.root.entities(KIND):

@@ -6,8 +6,13 @@ is reported before any data moves.
 
 from __future__ import annotations
 
+import dataclasses
+import json
+import logging
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +21,14 @@ from spark_kusto.engine.converting import to_stored
 from spark_kusto.engine.deleting import Rewrites, past_conflicts
 from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.records import Reading, too_many_errors
-from spark_kusto.errors import EntityNotFoundError, OptionError, SchemaMismatchError
+from spark_kusto.errors import (
+    EntityNotFoundError,
+    IngestError,
+    KustoError,
+    OptionError,
+    SchemaMismatchError,
+    StorageBusyError,
+)
 from spark_kusto.storage import (
     ChangeContext,
     CommitResult,
@@ -34,6 +46,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from spark_kusto.engine.engine import Engine
+
+log = logging.getLogger("spark_kusto.engine")
+
+STREAMING_BYTES = 4 << 20
+"""Size of one streaming request before compression, as of Kusto's streaming ingestion."""
+
+LARGE_STREAMING_BYTES = 100 << 20
+"""From here on a write in the mode ``streaming`` is told that queued ingestion suits it better."""
+
+FAILURE_NOTE = ".failure"
+"""File in an operation's staging folder: why the first task that failed has failed."""
 
 QUEUE_LEASE_SECONDS = 14 * 86_400.0
 """Life of an operation whose data waits in the queue."""
@@ -123,6 +146,8 @@ class Ingesting:
             SchemaMismatchError: columns do not fit; all of them are named.
         """
         properties = properties or IngestProperties()
+        if mode == "streaming" and properties.file_bytes is None:
+            properties = dataclasses.replace(properties, file_bytes=STREAMING_BYTES)
         if replace is not None and mode != "transactional":
             raise OptionError(
                 f"Data cannot be replaced in the write mode '{mode}'.", remedy="Use 'Transactional'."
@@ -286,10 +311,11 @@ class Ingesting:
             return IngestOutcome(
                 operation.id, "committed", 0, 0, (), None, time.time() - ingest.started, errors
             )
-        if ingest.mode == "queued" and staged:
+        if staged and (ingest.mode == "queued" or _too_large_to_stream(ingest, staged)):
             return self._engine.queue.put(
                 database, ingest, operation, staged, writer_id=writer_id, batch_id=batch_id, context=context
             )
+        _wait_for_the_catalog(database, properties)
         if writer_id is not None:
             self._engine.queue.settle(database, operation.table, writer_id)
         replaced: str | Callable[[Extent], bool] | None = None
@@ -324,6 +350,8 @@ class Ingesting:
             )
 
         done = committed() if predicate is None else past_conflicts(committed)
+        if writer_id is not None:
+            database.end_attempts(operation, writer_id)
         self._engine.after_commit(database)
         return outcome(operation, done, ingest.started, errors)
 
@@ -374,6 +402,43 @@ class Ingesting:
         except BaseException:
             database.abort_ingest(ingest.operation)
             raise
+
+
+def _too_large_to_stream(ingest: EngineIngest, staged: Sequence[StagedFile]) -> bool:
+    """Whether all of a write in the mode ``streaming`` has to go through the queue: a row is too large."""
+    limit = ingest.properties.file_bytes
+    if ingest.mode != "streaming" or limit is None:
+        return False
+    table, whole = ingest.operation.table, sum(file.original_size for file in staged)
+    if any(file.original_size > limit for file in staged):
+        log.warning(
+            "A row for table '%s' is larger than a streaming request may be (%.1f MB), so this write goes"
+            " through the queue: it is visible when the table's batching policy is due.",
+            table,
+            limit / (1 << 20),
+        )
+        return True
+    if whole > LARGE_STREAMING_BYTES:
+        log.warning(
+            "%d MB went to table '%s' in streaming requests of at most %.1f MB; the write mode Queued or"
+            " Transactional suits that much better.",
+            whole >> 20,
+            table,
+            limit / (1 << 20),
+        )
+    return False
+
+
+def _wait_for_the_catalog(database: Database, properties: IngestProperties) -> None:
+    if properties.timeout is None:
+        return
+    seconds = properties.timeout.total_seconds()
+    if not database.catalog.is_free(seconds):
+        raise StorageBusyError(
+            f"Another process has held database '{database.name}' for more than the {seconds:g} s that this"
+            " write may wait; nothing was committed.",
+            remedy="Try again, or raise timeoutLimit.",
+        )
 
 
 def _nothing_to_do(database: Database, operation: IngestOperation) -> bool:
@@ -442,12 +507,37 @@ def stage(
     """
     if ingest.projections is not None:
         batches = _projected(ingest.projections, batches)
-    if not ingest.errors_allowed:
-        return stage_batches(ingest.operation, batches, finished=finished), 0
     reading = Reading()
-    lenient = _lenient(ingest, batches, reading)
-    files = stage_batches(ingest.operation, lenient, finished=finished)
+    if ingest.errors_allowed:
+        batches = _lenient(ingest, batches, reading)
+    size = ingest.properties.file_bytes
+    try:
+        files = stage_batches(ingest.operation, batches, original_bytes=size, finished=finished)
+    except KustoError as error:
+        _leave_note(ingest.operation, error)
+        raise
     return files, reading.errors
+
+
+def _leave_note(operation: IngestOperation, error: KustoError) -> None:
+    """Tell the driver, which learns of an abort but not of its reason, why a task has failed."""
+    text = json.dumps({"message": str(error), "code": error.code, "permanent": error.permanent})
+    # The first failure is what matters; where nothing can be written, there is nobody to tell.
+    with (
+        suppress(OSError),
+        open(os.path.join(operation.staging, FAILURE_NOTE), "x", encoding="utf-8") as file,
+    ):
+        file.write(text)
+
+
+def failure_note(operation: IngestOperation) -> KustoError | None:
+    """Why a task of an operation has failed, as the task has left it in the staging folder."""
+    try:
+        with open(os.path.join(operation.staging, FAILURE_NOTE), encoding="utf-8") as file:
+            note = json.load(file)
+        return IngestError(note["message"], code=note["code"], permanent=note["permanent"])
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _projected(

@@ -222,28 +222,46 @@ class Operations:
             database = self._engine.root.database(name)
             with database.catalog.connected() as connection:
                 rows = connection.execute(
-                    "SELECT id, table_name, state, created_on, lease_until, sequence FROM operations"
+                    "SELECT id, table_id, table_name, state, created_on, lease_until, sequence"
+                    " FROM operations"
                 ).fetchall()
-            for operation_id, table, state, created, until, sequence in rows:
+            for operation_id, table_id, table, state, created, until, sequence in rows:
                 started = moment_of(created)
                 ended = moment_of(sequence) if sequence else min(moment_of(until), started)
+                # Results that are exported for readers have no table, but a reader.
+                what = f"table {table}" if table_id else f"results of {table}"
                 yield Operation(
                     id=operation_id,
-                    operation="DataIngest",
+                    operation="DataIngest" if table_id else "DataExport",
                     database=name,
                     state=states.get(state, state),
-                    status=f"table {table}" if state == "active" else f"table {table}: {state}",
+                    status=what if state == "active" else f"{what}: {state}",
                     started=started,
                     updated=max(ended, started),
                     root_id=operation_id,
                     principal=self._engine.principal,
                 )
 
+    def _explained(self) -> Iterator[Operation]:
+        """Ingest operations, with the reason where one has failed."""
+        failures = self._engine.failures.by_operation()
+        for operation in self._ingestions():
+            failure = failures.get(operation.id)
+            if failure is not None and operation.state not in ("Completed", "Skipped"):
+                operation = replace(
+                    operation,
+                    state="Failed",
+                    status=f"table {failure['table']}: {failure['details']}",
+                    updated=max(dt.datetime.fromisoformat(failure["on"]), operation.started),
+                    should_retry=not failure["permanent"],
+                )
+            yield operation
+
     # -- asking
 
     def all(self) -> list[Operation]:
         """Every operation known, oldest first."""
-        return sorted([*self._stored(), *self._ingestions()], key=lambda operation: operation.started)
+        return sorted([*self._stored(), *self._explained()], key=lambda operation: operation.started)
 
     def find(self, operation_id: str) -> Operation:
         """One operation.
@@ -251,7 +269,7 @@ class Operations:
         Raises:
             EntityNotFoundError: none has this id, or it is older than two weeks.
         """
-        found = self._stored(operation_id) or [o for o in self._ingestions() if o.id == operation_id]
+        found = self._stored(operation_id) or [o for o in self._explained() if o.id == operation_id]
         if not found:
             raise EntityNotFoundError(
                 kind="Operation", name=operation_id, remedy="Operations are kept for 14 days."

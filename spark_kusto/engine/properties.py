@@ -34,6 +34,9 @@ class IngestProperties:
         zip_pattern: a shell pattern for the members of zip archives.
         gz_as_is: read ``.gz`` files as if they were not compressed.
         distributed: accepted; this engine needs no hint.
+        file_bytes: size of a staged file before compression; of one request in the mode ``streaming``.
+        timeout: how long the commit may wait for others.
+        request_id: what the client request ids of its commands begin with.
     """
 
     tags: tuple[str, ...] = ()
@@ -53,6 +56,9 @@ class IngestProperties:
     zip_pattern: str | None = None
     gz_as_is: bool = False
     distributed: bool = False
+    file_bytes: int | None = None
+    timeout: dt.timedelta | None = None
+    request_id: str = ""
 
     def __post_init__(self) -> None:
         if self.maximum_errors_allowed is not None and self.maximum_errors_allowed < 0:
@@ -156,7 +162,9 @@ def _converted(key: str, name: str, value: Any) -> Any:
         return _texts(key, value)
     if name == "creation_time":
         return _moment(key, value)
-    if name == "maximum_errors_allowed":
+    if name == "timeout":
+        return value if value is None or isinstance(value, dt.timedelta) else _seconds(key, value)
+    if name in ("maximum_errors_allowed", "file_bytes"):
         if value is None:
             return None
         try:
@@ -173,10 +181,17 @@ def _converted(key: str, name: str, value: Any) -> Any:
     ):
         return _flag(key, value)
     if value is None:
-        return "" if name in ("folder", "docstring") else None
+        return "" if name in ("folder", "docstring", "request_id") else None
     if name == "mapping" and not isinstance(value, str):
         return json.dumps(value)
     return str(value)
+
+
+def _seconds(key: str, value: Any) -> dt.timedelta:
+    try:
+        return dt.timedelta(seconds=float(value))
+    except (TypeError, ValueError):
+        raise OptionError(f"'{key}' is {value!r}.", remedy="Give a number of seconds.") from None
 
 
 def _flag(key: str, value: Any) -> bool:

@@ -73,7 +73,7 @@ class KustoDataSource(DataSource):
         """The writer of a stream."""
         from spark_kusto.spark.stream_writer import KustoStreamWriter
 
-        return KustoStreamWriter(sink_options(self.options), schema, overwrite)
+        return KustoStreamWriter(sink_options(self.options, stream=True), schema, overwrite)
 
 
 class OfficialSourceName(KustoDataSource):

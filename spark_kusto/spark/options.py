@@ -142,10 +142,11 @@ class SinkOptions:
     ingestion: SparkIngestionProperties = field(default_factory=SparkIngestionProperties)
     writer_id: str | None = None
     batch_id: int | None = None
-    staging_expiry: timedelta = timedelta(days=7)
+    staging_expiry: timedelta | None = None
     staging: Mapping[str, str] = field(default_factory=dict, repr=False)
-    timeout: timedelta = timedelta(days=2)
+    timeout: timedelta | None = None
     request_id: str | None = None
+    file_bytes: int | None = None
 
 
 class _Values:
@@ -228,6 +229,10 @@ class _Values:
     def seconds(self, name: str, default: timedelta) -> timedelta:
         value = self.number(name)
         return default if value is None else timedelta(seconds=value)
+
+    def duration(self, name: str) -> timedelta | None:
+        value = self.number(name)
+        return None if value is None else timedelta(seconds=value)
 
     def choice(self, name: str) -> str | None:
         value = self.text(name)
@@ -403,8 +408,8 @@ def _ingestion(values: _Values) -> SparkIngestionProperties:
     )
 
 
-def sink_options(given: Mapping[str, str]) -> SinkOptions:
-    """The options of a write.
+def sink_options(given: Mapping[str, str], *, stream: bool = False) -> SinkOptions:
+    """The options of a write, or of a stream's writes.
 
     Raises:
         OptionError: something is missing, misspelled, malformed, or contradicts another option.
@@ -435,11 +440,17 @@ def sink_options(given: Mapping[str, str]) -> SinkOptions:
         raise OptionError("replaceTags and replaceWhere are both given.", remedy="Use one of them.")
     batch = values.number("batchId")
     writer = values.text("writerId")
-    if (batch is None) != (writer is None):
+    if stream and batch is not None:
+        raise OptionError(
+            "batchId is given for a stream, whose batches Spark numbers itself.", remedy="Leave it out."
+        )
+    if not stream and (batch is None) != (writer is None):
         raise OptionError(
             "writerId and batchId make a write exactly-once together; only one is given.",
             remedy="Give both.",
         )
+    size = "streamingIngestSizeInMB" if mode is WriteMode.KustoStreaming else "clientBatchingLimit"
+    megabytes = values.number(size)
     return SinkOptions(
         connection=connection,
         table=table,
@@ -454,8 +465,9 @@ def sink_options(given: Mapping[str, str]) -> SinkOptions:
         ingestion=ingestion,
         writer_id=writer,
         batch_id=batch,
-        staging_expiry=values.seconds("stagingResourcesAutoCleanupTimeout", timedelta(days=7)),
+        staging_expiry=values.duration("stagingResourcesAutoCleanupTimeout"),
         staging=_staging(values),
-        timeout=values.seconds("timeoutLimit", timedelta(days=2)),
+        timeout=values.duration("timeoutLimit"),
         request_id=values.text("requestId"),
+        file_bytes=None if megabytes is None else megabytes << 20,
     )

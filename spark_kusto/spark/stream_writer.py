@@ -7,6 +7,7 @@ makes its rows visible.
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Iterator
@@ -15,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSourceStreamWriter, WriterCommitMessage
 
-from spark_kusto.errors import IngestError
-from spark_kusto.spark.names import WriteMode
+from spark_kusto.errors import IngestError, KustoError
 from spark_kusto.spark.options import SinkOptions
 from spark_kusto.spark.shipping import shipped
 from spark_kusto.spark.staging import bare, open_staging
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql.types import Row, StructType
 
-    from spark_kusto.client import IngestPlan, StagedFiles
+    from spark_kusto.client import Cluster, IngestPlan, StagedFiles
     from spark_kusto.staging import TransientStorage
 
 try:
@@ -44,9 +44,12 @@ log = logging.getLogger("spark_kusto.spark")
 QUERY_ID = "sql.streaming.queryId"
 BATCH_ID = "streaming.sql.batchId"
 
-_QUEUED_PACE = 300.0
-"""Seconds between batches below which queued mode is told to be slow, once."""
-_paces: dict[tuple[str, str], float] = {}
+_BATCHING_SECONDS = 300.0
+"""Kusto's batching time where no policy says otherwise."""
+
+_paces: dict[tuple[str, ...], float] = {}
+"""When the last batch went to a table's queue, by this process; infinity once the notice was given."""
+
 _ROWS_AT_ONCE = 10_000
 
 
@@ -93,11 +96,15 @@ class KustoStreamWriter(_Base):
 
         if self._plan is None:
             raise IngestError("The stream's writer came to the executor without a plan.")
-        batches = _batches_of_rows(iterator, self._schema) if _ROWS else iterator
-        staged = stage(self._plan, batches, self._variants)
         context = TaskContext.get()
         query = None if context is None else context.getLocalProperty(QUERY_ID)
-        return StreamMessage(staged, self._plan, query)
+        writer = self._options.writer_id or query
+        if writer is not None:
+            from spark_kusto.client.tasks import announce_writer
+
+            announce_writer(self._plan, writer)
+        batches = _batches_of_rows(iterator, self._schema) if _ROWS else iterator
+        return StreamMessage(stage(self._plan, batches, self._variants), self._plan, query)
 
     def commit(self, messages: list[WriterCommitMessage | None], batchId: int) -> None:
         """Make the micro-batch visible, once."""
@@ -108,9 +115,6 @@ class KustoStreamWriter(_Base):
         staged = [message.staged for message in given]
         staging = self._staging()
         with self._options.connection.open() as cluster:
-            if not self._overwrite and not sum(part.rows for part in staged):
-                cluster.abort_ingest(plan, staged, staging=staging)
-                return
             writer = self._options.writer_id or given[0].query_id
             if writer is None:
                 raise IngestError(
@@ -119,8 +123,17 @@ class KustoStreamWriter(_Base):
                     remedy="Give the writer an identity with the option writerId.",
                 )
             result = cluster.commit_ingest(plan, staged, writer_id=writer, batch_id=batchId, staging=staging)
+            if result.status == "queued":
+                self._notice_pace(cluster)
         log_result(self._options, result)
-        self._notice_pace()
+        if result.status == "replayed" and self._options.writer_id is not None:
+            log.warning(
+                "Batch %d of writer '%s' is in table '%s' already, so its rows were left out. If the stream"
+                " has started over with a new checkpoint, give it another writerId.",
+                batchId,
+                writer,
+                self._options.table,
+            )
 
     def abort(self, messages: list[WriterCommitMessage | None], batchId: int) -> None:
         """Drop what was staged; nothing of it was visible."""
@@ -130,20 +143,46 @@ class KustoStreamWriter(_Base):
                 staged = [message.staged for message in given]
                 cluster.abort_ingest(given[0].plan, staged, staging=self._staging())
 
-    def _notice_pace(self) -> None:
-        if self._options.mode is not WriteMode.Queued or self._options.ingestion.flushImmediately:
+    def _notice_pace(self, cluster: Cluster) -> None:
+        """Say once that batches come faster than the table shows them."""
+        if self._options.ingestion.flushImmediately:
             return
-        key = (self._options.connection.database, self._options.table)
-        before = _paces.get(key)
-        now = time.monotonic()
-        _paces[key] = now
-        if before is not None and 0 <= now - before < _QUEUED_PACE:
+        connection, table = self._options.connection, self._options.table
+        key = (connection.cluster, connection.database, table)
+        before, now = _paces.get(key), time.monotonic()
+        if before is None:
+            _paces[key] = now
+            return
+        _paces[key] = max(before, now)
+        seconds = batching_seconds(cluster, connection.database, table)
+        if now - before < seconds:
             _paces[key] = float("inf")
             log.warning(
-                "Queued mode: batches come faster than table '%s' makes queued data visible (its batching"
-                " policy, 5 minutes by default).",
-                self._options.table,
+                "A batch for table '%s' came %.1f s after the last one, and its batching time is %g s: what is"
+                " queued becomes visible that much later, several batches together. Set the trigger to the"
+                " batching time, shorten the table's ingestionbatching policy, or use another writeMode.",
+                table,
+                now - before,
+                seconds,
             )
+
+
+def batching_seconds(cluster: Cluster, database: str, table: str) -> float:
+    """How long a table's queued data may wait for company, by its policy or its database's."""
+    from spark_kusto.spark.query_text import quoted_name
+    from spark_kusto.types.text import parse_timespan
+
+    for entity in (f"table {quoted_name(table)}", f"database {quoted_name(database)}"):
+        try:
+            rows = cluster.execute(database, f".show {entity} policy ingestionbatching | project Policy").rows
+            policy = json.loads(str(rows[0][0])) if rows else None
+        except (KustoError, ValueError):
+            continue
+        if isinstance(policy, dict) and policy.get("MaximumBatchingTimeSpan"):
+            span = parse_timespan(str(policy["MaximumBatchingTimeSpan"]))
+            if span is not None:
+                return span / 10_000_000
+    return _BATCHING_SECONDS
 
 
 def _batches_of_rows(rows: Iterator[Row], schema: StructType) -> Iterator[pa.RecordBatch]:

@@ -125,6 +125,9 @@ def properties_of(options: SinkOptions) -> IngestProperties:
         maximum_errors_allowed=_ANY_NUMBER if options.allow_lossy else given.maximumErrorsAllowed,
         extend_schema=options.merge_schema,
         recreate_schema=options.overwrite_schema,
+        file_bytes=options.file_bytes,
+        timeout=options.timeout,
+        request_id=options.request_id or "",
     )
 
 
@@ -182,6 +185,8 @@ def begin(
         replace=replacement(options, overwrite),
         mode=_MODES[options.mode],
         properties=properties_of(options),
+        # Blobs have an expiry of their own.
+        lease=options.staging_expiry if staging is None else None,
         staging=staging,
         renew=renew,
     )

@@ -70,6 +70,7 @@ class ExtentWriter:
         columns: what the batches hold, in order.
         row_group_rows: rows of a row group.
         target_bytes: compressed size after which the next file begins.
+        original_bytes: size before encoding that no file goes beyond, unless one row does; None for any.
         finished: called with every finished file.
     """
 
@@ -80,6 +81,7 @@ class ExtentWriter:
         *,
         row_group_rows: int = ROW_GROUP_ROWS,
         target_bytes: int = TARGET_BYTES,
+        original_bytes: int | None = None,
         finished: Callable[[StagedFile], None] | None = None,
     ) -> None:
         import pyarrow as pa
@@ -88,6 +90,7 @@ class ExtentWriter:
         self._columns = tuple(columns)
         self._row_group_rows = row_group_rows
         self._target_bytes = target_bytes
+        self._original_bytes = original_bytes
         self._schema = pa.schema([storage_field(c.column, c.id) for c in self._columns])
         self._finished = finished
         self._renewed = 0.0
@@ -100,7 +103,15 @@ class ExtentWriter:
         while batch.num_rows:
             if self._file is None:
                 self._file = _OpenFile(self._operation, self._columns, self._schema, self._row_group_rows)
-            batch = self._file.take(batch)
+            rows = batch.num_rows
+            if self._original_bytes is not None:
+                rows = _rows_within(batch, self._original_bytes - self._file.original)
+                if not rows and self._file.original:
+                    self._finish_file()
+                    continue
+                rows = max(rows, 1)
+            left = self._file.take(batch.slice(0, rows))
+            batch = batch.slice(rows - left.num_rows)
             if self._file.written >= self._target_bytes:
                 self._finish_file()
 
@@ -130,6 +141,20 @@ class ExtentWriter:
         for file in self.staged:
             fs.remove_file(file.path)
         self.staged = []
+
+
+def _rows_within(batch: pa.RecordBatch, size: int) -> int:
+    """How many of a batch's first rows have no more than so many bytes."""
+    if batch.nbytes <= size:
+        return int(batch.num_rows)
+    low, high = 0, batch.num_rows
+    while high - low > 1:
+        middle = (low + high) // 2
+        if batch.slice(0, middle).nbytes <= size:
+            low = middle
+        else:
+            high = middle
+    return int(low)
 
 
 class _OpenFile:
@@ -163,6 +188,11 @@ class _OpenFile:
     def written(self) -> int:
         """Bytes in the file so far, without the row group that is being gathered."""
         return int(self._sink.tell())
+
+    @property
+    def original(self) -> int:
+        """Bytes before encoding so far."""
+        return self._original + self._gathered_bytes
 
     def take(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Take in rows of a batch up to the end of the row group; returns the rest."""
@@ -301,6 +331,7 @@ def stage_batches(
     *,
     row_group_rows: int = ROW_GROUP_ROWS,
     target_bytes: int = TARGET_BYTES,
+    original_bytes: int | None = None,
     on_error: OnError = "raise",
     progress: Callable[[int, int], None] | None = None,
     finished: Callable[[StagedFile], None] | None = None,
@@ -315,6 +346,7 @@ def stage_batches(
         batches: in any Arrow form that :mod:`spark_kusto.types.storing` takes.
         row_group_rows: rows of a row group.
         target_bytes: compressed size after which another file begins.
+        original_bytes: size before encoding that no file goes beyond, unless one row does; None for any.
         on_error: ``null`` stores null in place of values that do not fit.
         progress: called after every batch with rows and bytes so far.
         finished: called with every finished file, while the task goes on; it may take the file away.
@@ -341,6 +373,7 @@ def stage_batches(
                     [ids[column.name] for column in present],
                     row_group_rows=row_group_rows,
                     target_bytes=target_bytes,
+                    original_bytes=original_bytes,
                     finished=finished,
                 )
             for part in storer.convert(batch):

@@ -11,13 +11,14 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from spark_kusto.storage import files as fs
 from spark_kusto.storage.catalog import Transaction
 from spark_kusto.storage.extents import ExtentChanges
 from spark_kusto.storage.ingestion import LEASE_FILE, LEASE_SECONDS
-from spark_kusto.storage.model import SweepResult
+from spark_kusto.storage.model import IngestOperation, SweepResult
 from spark_kusto.storage.sequence import ticks_of
 
 GRACE_SECONDS = 4 * 3600.0
@@ -36,6 +37,16 @@ def lease_of(folder: Path, seconds: float) -> int:
     except FileNotFoundError:
         return 0
     return status.st_mtime_ns // 100 + _UNIX_TICKS + int(seconds * 10_000_000)
+
+
+WRITER_FILE = ".writer"
+"""File in an operation's staging folder that names the writer whose batch it stages."""
+
+
+def name_writer(operation: IngestOperation, writer_id: str) -> None:
+    """Say on an executor whose batch an operation stages, for :meth:`Sweeping.end_attempts`."""
+    with suppress(FileNotFoundError):
+        Path(operation.staging, WRITER_FILE).write_text(writer_id, encoding="utf-8")
 
 
 class Sweeping(ExtentChanges):
@@ -64,6 +75,37 @@ class Sweeping(ExtentChanges):
         staging_files = self._sweep_staging(moment)
         orphans, more = self._sweep_orphans()
         return SweepResult(tuple(expired), staging_files, orphans, tuple(purged), freed + more)
+
+    def end_attempts(self, committed: IngestOperation, writer_id: str) -> int:
+        """Abort what a writer has begun for the same table besides what it has just committed.
+
+        A writer commits one batch at a time. What else it has begun are attempts whose driver died, or whose
+        tasks all failed, so that no message named them to an abort.
+
+        Returns:
+            How many there were.
+        """
+        ended = 0
+        for name in _listed(self.staging_path):
+            if name == committed.id:
+                continue
+            try:
+                found = (self.staging_path / name / WRITER_FILE).read_text(encoding="utf-8")
+            except OSError:
+                continue
+            if found != writer_id:
+                continue
+            with self.catalog.transaction(durable=False) as transaction:
+                changed = transaction.execute(
+                    "UPDATE operations SET state = 'aborted' WHERE id = ? AND state = 'active'"
+                    " AND table_name = ?"
+                    " AND NOT EXISTS (SELECT 1 FROM entities WHERE kind = 'queue' AND name = operations.id)",
+                    (name, committed.table),
+                ).rowcount
+            if changed:
+                self._remove_staging(name)
+                ended += 1
+        return ended
 
     def _expire(self, transaction: Transaction, moment: int) -> list[str]:
         expired: list[str] = []

@@ -101,7 +101,8 @@ COMMON = (
         "timeoutLimit",
         "int",
         "both",
-        "Seconds an export or a queued ingestion is waited for.",
+        "Seconds an export is waited for, or an ingestion; on an embedded cluster, that a commit waits for"
+        " others who hold the database (a minute unless it is given).",
         default="172800",
         minimum=1,
     ),

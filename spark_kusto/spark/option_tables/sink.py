@@ -20,8 +20,8 @@ SINK = (
         "enum",
         "sink",
         "`Transactional`: all rows become visible in one commit. `Queued`: staged files are handed to"
-        " the ingestion queue, visible when the batching policy is due. `KustoStreaming`: small"
-        " batches, visible at once.",
+        " the ingestion queue, visible when the batching policy is due. `KustoStreaming`: requests of at"
+        " most streamingIngestSizeInMB, visible at once, all of a write together.",
         default="Transactional",
         choices=values(WriteMode),
         value_aliases={"Stream": "KustoStreaming"},
@@ -132,7 +132,7 @@ SINK = (
         "maximumErrorsAllowed",
         "int",
         "sink",
-        "Rows that may fail to convert; they are left out.",
+        "Values that may fail to convert; they become null.",
         default="0",
         minimum=0,
         ours=True,
@@ -141,24 +141,26 @@ SINK = (
         "clientBatchingLimit",
         "int",
         "sink",
-        "MB after which the official connector starts another blob.",
-        notice="files are of about 192 MB",
+        "MB before compression after which a task starts another file; without it, files are of up to"
+        " 192 MB after compression. `write_kusto` then sends the rows through Python.",
         minimum=1,
     ),
     OptionSpec(
         "streamingIngestSizeInMB",
         "int",
         "sink",
-        "MB of each streaming request of the official connector.",
+        "With KustoStreaming: MB before compression that one request holds at most. A write with a larger"
+        " row goes through the queue.",
+        default="4",
         aliases=("kustoStreamingIngestSizeInMB", "kustoStreamingIngestSize"),
-        notice="rows do not go through streaming requests",
         minimum=1,
     ),
     OptionSpec(
         "writerId",
         "text",
         "sink",
-        "Identity of the writer for exactly-once batches; a stream's is its query id.",
+        "Identity of the writer for exactly-once batches; a stream's is its query id. A stream that starts"
+        " over with a deleted checkpoint needs a new one: its batches would be taken for replays.",
         ours=True,
     ),
     OptionSpec(
@@ -174,8 +176,8 @@ SINK = (
         "stagingResourcesAutoCleanupTimeout",
         "int",
         "sink",
-        "Seconds after which staging of a write that died is swept.",
-        default="604800",
+        "Seconds after which staging of a write that died is swept: 7 days for blobs, and 6 hours without a"
+        " sign of life in the directory of an embedded cluster.",
         minimum=1,
         aliases=("stagingResourcesCleanup",),
     ),
