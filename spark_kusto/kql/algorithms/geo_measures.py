@@ -56,11 +56,58 @@ def angle_2points(lng1: float, lat1: float, lng2: float, lat2: float) -> float:
     return 2 * math.asin(math.sqrt(min(1.0, x)))
 
 
-def distance_2points(lng1: float, lat1: float, lng2: float, lat2: float) -> float | None:
-    """Metres between two places; null for places that are none."""
+def distance_2points(
+    lng1: float, lat1: float, lng2: float, lat2: float, use_spheroid: bool = False
+) -> float | None:
+    """Metres between two places, on a sphere or on the spheroid of WGS 84; null for places that are none."""
     if not is_position(lng1, lat1) or not is_position(lng2, lat2):
         return None
+    if use_spheroid:
+        return _spheroid_distance(lng1, lat1, lng2, lat2)
     return meters(angle_2points(lng1, lat1, lng2, lat2))
+
+
+_EQUATOR = 6_378_137.0
+_FLATTENING = 1 / 298.257223563
+
+
+def _spheroid_distance(lng1: float, lat1: float, lng2: float, lat2: float) -> float | None:
+    """The inverse formula of T. Vincenty (Survey Review 23, 1975), good to half a millimetre.
+
+    It does not converge for places nearly opposite to each other.
+    """
+    pole = _EQUATOR * (1 - _FLATTENING)
+    u1, u2 = (math.atan((1 - _FLATTENING) * math.tan(math.radians(lat))) for lat in (lat1, lat2))
+    sin1, cos1, sin2, cos2 = math.sin(u1), math.cos(u1), math.sin(u2), math.cos(u2)
+    apart = math.radians(lng2 - lng1)
+    turn = apart = math.remainder(apart, 2 * math.pi)
+    for _ in range(200):
+        x = cos2 * math.sin(turn)
+        y = cos1 * sin2 - sin1 * cos2 * math.cos(turn)
+        sin_sigma = math.hypot(x, y)
+        if sin_sigma == 0:
+            return 0.0
+        cos_sigma = sin1 * sin2 + cos1 * cos2 * math.cos(turn)
+        sigma = math.atan2(sin_sigma, cos_sigma)
+        sin_alpha = cos1 * cos2 * math.sin(turn) / sin_sigma
+        cos2_alpha = 1 - sin_alpha**2
+        middle = cos_sigma - 2 * sin1 * sin2 / cos2_alpha if cos2_alpha > 1e-15 else 0.0
+        c = _FLATTENING / 16 * cos2_alpha * (4 + _FLATTENING * (4 - 3 * cos2_alpha))
+        before = turn
+        bend = middle + c * cos_sigma * (2 * middle**2 - 1)
+        turn = apart + (1 - c) * _FLATTENING * sin_alpha * (sigma + c * sin_sigma * bend)
+        if abs(turn) > math.pi:
+            return None
+        if abs(turn - before) < 1e-12:
+            break
+    else:
+        return None
+    square = cos2_alpha * (_EQUATOR**2 - pole**2) / pole**2
+    a = 1 + square / 16384 * (4096 + square * (-768 + square * (320 - 175 * square)))
+    b = square / 1024 * (256 + square * (-128 + square * (74 - 47 * square)))
+    inner = cos_sigma * (2 * middle**2 - 1)
+    inner -= b / 6 * middle * (4 * sin_sigma**2 - 3) * (4 * middle**2 - 3)
+    return pole * a * (sigma - b * sin_sigma * (middle + b / 4 * inner))
 
 
 def angle(lng1: float, lat1: float, lng2: float, lat2: float, lng3: float, lat3: float) -> float | None:

@@ -176,7 +176,14 @@ def _pair(left: object, right: object) -> tuple[Floats, Floats] | None:
 
 
 def dot_product(left: object, right: object) -> float | None:
-    """The sum of products; null for series of different lengths or with missing items."""
+    """The sum of products; null for series of different lengths or with missing items.
+
+    A number stands for a series of itself.
+    """
+    if isinstance(left, list) and not isinstance(right, list):
+        right = [right] * len(left)
+    elif isinstance(right, list) and not isinstance(left, list):
+        left = [left] * len(right)
     pair = _pair(left, right)
     return None if pair is None else float(np.dot(*pair))
 

@@ -113,20 +113,28 @@ def _season(values: Floats, period: int, length: int) -> Floats:
     return np.tile(cycle, length // period + 1)[:length]
 
 
-def seasonal(series: object, period: int | None = -1) -> list[float] | None:
-    """The median of the items in the same phase; zeros where no period is given or found (0.7)."""
+def seasonal(series: object, period: int | None = -1, test_points: int | None = 0) -> list[float] | None:
+    """The median of the items in the same phase; zeros where no period is given or found (0.7).
+
+    The last ``test_points`` items are not learned from.
+    """
     if not isinstance(series, list):
         return None
     values = _filled(series)
     if values is None:
         return [0.0] * len(series)
+    learned = _learned(values, test_points)
     if period is None or period < 0:
-        found = _detect(values, MIN_PERIOD, values.size / 2, 1)
+        found = _detect(learned, MIN_PERIOD, learned.size / 2, 1)
         period = found[0][0] if found and found[0][1] >= 0.7 else 0
-    if period <= 0 or period > values.size:
+    if period <= 0 or period > learned.size:
         return [0.0] * values.size
-    season: list[float] = _season(values, period, values.size).tolist()
+    season: list[float] = _season(learned, period, values.size).tolist()
     return season
+
+
+def _learned(values: Floats, test_points: int | None) -> Floats:
+    return values[: max(1, values.size - max(0, test_points or 0))]
 
 
 def _decompose(
@@ -136,7 +144,7 @@ def _decompose(
     if values is None:
         return None
     n = values.size
-    learned = values[: max(1, n - max(0, test_points or 0))]
+    learned = _learned(values, test_points)
     if period is None or period < 0:
         found = _detect(learned, MIN_PERIOD, learned.size / 2, 1)
         least = 0.6 if threshold is None else threshold
@@ -181,7 +189,7 @@ def decompose_forecast(
     return None if found is None else found[0].tolist()
 
 
-def _outlier_scores(values: Floats, low: float, high: float) -> Floats:
+def _outlier_scores(values: Floats, low: float, high: float, learned: Floats | None = None) -> Floats:
     # Scaled so that, whatever the percentiles, 1.5 is where Tukey's fence lies for normal values: that
     # makes the examples of "series_decompose_anomalies()" come out as it tells.
     normal = NormalDist()
@@ -189,7 +197,7 @@ def _outlier_scores(values: Floats, low: float, high: float) -> Floats:
     quartile = normal.inv_cdf(0.75)
     fence = quartile + 1.5 * 2.0 * quartile
     above, below = 1.5 * (z_high - z_low) / (fence - z_high), 1.5 * (z_high - z_low) / (fence + z_low)
-    floor, ceiling = np.percentile(values, [low, high])
+    floor, ceiling = np.percentile(values if learned is None else learned, [low, high])
     width = ceiling - floor
     excess = np.where(values > ceiling, (values - ceiling) * above, np.minimum(values - floor, 0.0) * below)
     with np.errstate(all="ignore"):
@@ -214,8 +222,12 @@ def outliers(
     ignore: float | None = None,
     low: float | None = 10.0,
     high: float | None = 90.0,
+    test_points: int | None = 0,
 ) -> list[Any] | None:
-    """How far each item lies outside the percentile range, in widths of it (Tukey's fences)."""
+    """How far each item lies outside the percentile range, in widths of it (Tukey's fences).
+
+    The percentiles are those of all but the last ``test_points`` items.
+    """
     fences = _fences((kind or "ctukey").lower(), low, high)
     if not isinstance(series, list) or fences is None:
         return None
@@ -224,8 +236,10 @@ def outliers(
     if ignore is not None:
         skip |= values == ignore
     scores = np.zeros(values.size)
-    if not skip.all():
-        scores[~skip] = _outlier_scores(values[~skip], *fences)
+    learned = ~skip
+    learned[_learned(values, test_points).size :] = False
+    if learned.any():
+        scores[~skip] = _outlier_scores(values[~skip], *fences, values[learned])
     listed: list[float] = scores.tolist()
     return listed
 

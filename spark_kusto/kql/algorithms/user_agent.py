@@ -22,10 +22,10 @@ def _parsed(text: str) -> Any:
     return _parser().parse(text)
 
 
-def parse_user_agent(text: str, look_for: object) -> dict[str, object] | None:
+def parse_user_agent(text: str, look_for: object = ("browser", "os", "device")) -> dict[str, object] | None:
     """The parts asked for: ``look_for`` is ``browser``, ``os``, ``device`` or an array of these."""
     wanted = [look_for] if isinstance(look_for, str) else look_for
-    if not text or not isinstance(wanted, list):
+    if not text or not isinstance(wanted, list | tuple):
         return None
     names = {item.lower() for item in wanted if isinstance(item, str)}
     found = _parsed(text)

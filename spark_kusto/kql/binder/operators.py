@@ -333,11 +333,8 @@ def arithmetic(sign: str, left: Expr, right: Expr) -> Expr | None:
             taken = other
             if other is DATETIME:
                 # A datetime goes with another for a difference, with a timespan otherwise.
-                taken = DATETIME if sign == "-" and kinds[0] is DATETIME else TIMESPAN
-            elif other is TIMESPAN and sign in "+-":
-                taken = TIMESPAN if kinds[1] is DYNAMIC else DATETIME
-                taken = TIMESPAN
-            elif other is TIMESPAN:
+                taken = DATETIME if sign == "-" else TIMESPAN
+            elif other is TIMESPAN and sign not in "+-":
                 taken = REAL
             left = convert(left, taken if kinds[0] is DYNAMIC else other)
             right = convert(right, taken if kinds[1] is DYNAMIC else other)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from spark_kusto.kql import syntax
+from spark_kusto.kql.algorithms.regex import for_re2
 from spark_kusto.kql.binder.context import Context
 from spark_kusto.kql.binder.conversion import apply, convert
 from spark_kusto.kql.plan import Expr, Literal
@@ -131,7 +132,9 @@ def _equals_ignoring_case(call: Emission) -> str:
 
 
 def _matches(call: Emission) -> str:
-    return f"regexp_matches({call.sql[0]}, {call.sql[1]})"
+    pattern = call.arguments[1].value
+    regular = string(for_re2(pattern)) if isinstance(pattern, str) else call.sql[1]
+    return f"regexp_matches({call.sql[0]}, {regular})"
 
 
 def _like(call: Emission) -> str:

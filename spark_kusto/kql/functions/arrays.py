@@ -42,6 +42,7 @@ scalar(
         "CASE WHEN json_type({x}) = 'ARRAY' THEN CAST(json_array_length({x}) AS BIGINT) END", x=call.sql[0]
     ),
     nulls="maybe",
+    aliases=["arraylength"],
 )
 
 
@@ -358,6 +359,15 @@ scalar(
     lambda call: call.udf("$set_has_element", call.sql[0], json_of(call, call.arguments[1])),
     nulls="maybe",
 )
+
+
+def _set_equals(left: Any, right: Any) -> bool | None:
+    if not isinstance(left, list) or not isinstance(right, list):
+        return None
+    return {_key(item) for item in left} == {_key(item) for item in right}
+
+
+python_scalar("set_equals", [_SET, _SET], BOOL, _set_equals)
 
 
 def _jaccard(left: Any, right: Any) -> float | None:

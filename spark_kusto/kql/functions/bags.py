@@ -114,15 +114,16 @@ def _treepath(value: Any) -> list[str] | None:
                 paths.append(here)
                 walk(item, here)
         elif isinstance(node, list):
+            # Items have no paths of their own: [0] stands for them all.
             here = f"{path}[0]"
             paths.append(here)
-            for item in node[:1]:
+            for item in node:
                 walk(item, here)
 
     if not isinstance(value, dict | list):
         return None
     walk(value, "")
-    return paths
+    return list(dict.fromkeys(paths))
 
 
 python_scalar("treepath", [parameter(DYNAMIC, "object")], DYNAMIC, _treepath, column="tree_{0}")

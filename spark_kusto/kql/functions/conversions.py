@@ -176,7 +176,8 @@ def _ticks_to_datetime(sql: str) -> str:
     return f"CASE WHEN {sql} BETWEEN 0 AND 3155378975999999999 THEN make_timestamp({micros}) END"
 
 
-def _datetime(call: Emission) -> str:
+def datetime_sql(call: Emission) -> str:
+    """SQL of what ``todatetime`` gives."""
     argument = call.arguments[0]
     kind, sql = argument.type, argument.sql
     if kind is DATETIME:
@@ -195,7 +196,8 @@ def _datetime(call: Emission) -> str:
     return "CAST(NULL AS TIMESTAMP)"
 
 
-def _timespan(call: Emission) -> str:
+def timespan_sql(call: Emission) -> str:
+    """SQL of what ``totimespan`` gives."""
     argument = call.arguments[0]
     kind, sql = argument.type, argument.sql
     if kind is TIMESPAN:
@@ -253,6 +255,6 @@ _conversion("tolong", LONG, _integer("BIGINT"))
 _conversion("toreal", REAL, _floating, "todouble")
 _conversion("todecimal", DECIMAL, _decimal)
 _conversion("tobool", BOOL, _boolean, "toboolean")
-_conversion("todatetime", DATETIME, _datetime)
-_conversion("totimespan", TIMESPAN, _timespan, "totime")
+_conversion("todatetime", DATETIME, datetime_sql)
+_conversion("totimespan", TIMESPAN, timespan_sql, "totime")
 _conversion("toguid", GUID, _guid)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from spark_kusto.errors import KqlSemanticError
-from spark_kusto.kql.functions.conversions import TICKS_PER_DAY
+from spark_kusto.kql.functions.conversions import TICKS_PER_DAY, datetime_sql, timespan_sql
 from spark_kusto.kql.registry import (
     ANY,
     BOOL,
@@ -181,7 +181,8 @@ scalar("datetime_add", [_PART, parameter(INTEGER, "amount"), _DATE], DATETIME, _
 
 def _make_datetime(call: Emission) -> str:
     parts = [
-        f"CAST({sql} AS BIGINT)" if position < 5 else f"CAST({sql} AS DOUBLE)"
+        # What a second has beyond microseconds is dropped, as everywhere.
+        f"CAST({sql} AS BIGINT)" if position < 5 else f"(floor(round({sql} * 1e7) / 10) / 1e6)"
         for position, sql in enumerate(call.sql)
     ]
     parts += ["0", "0", "0.0"][len(parts) - 3 :]
@@ -205,10 +206,17 @@ def _make_timespan(call: Emission) -> str:
 _OPTIONAL = [optional(NUMBER, name=name) for name in ("hour", "minute", "second")]
 scalar(
     "make_datetime",
-    [parameter(NUMBER, "year"), parameter(NUMBER, "month"), parameter(NUMBER, "day"), *_OPTIONAL],
-    DATETIME,
-    _make_datetime,
+    [
+        overload(
+            [parameter(NUMBER, "year"), parameter(NUMBER, "month"), parameter(NUMBER, "day"), *_OPTIONAL],
+            DATETIME,
+            _make_datetime,
+        ),
+        overload([parameter(ANY, "value")], DATETIME, datetime_sql),
+    ],
     nulls="maybe",
+    column="{0}",
+    column_if_single=True,
 )
 _CLOCKS = [
     parameter(INTEGER, "hours"),
@@ -224,8 +232,11 @@ scalar(
             TIMESPAN,
             _make_timespan,
         ),
+        overload([parameter(ANY, "value")], TIMESPAN, timespan_sql),
     ],
     nulls="maybe",
+    column="{0}",
+    column_if_single=True,
 )
 
 

@@ -201,7 +201,7 @@ def _gettype(call: Emission) -> str:
     argument = call.arguments[0]
     if argument.type is DYNAMIC:
         return _JSON_KINDS.format(argument.sql)
-    name = {REAL: "double"}.get(argument.type, argument.type.value)
+    name = argument.type.value
     if argument.type is STRING or not argument.nullable:
         return f"'{name}'"
     return f"CASE WHEN {argument.sql} IS NULL THEN 'null' ELSE '{name}' END"

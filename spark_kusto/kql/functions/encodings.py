@@ -12,6 +12,7 @@ from spark_kusto.kql.registry import (
     DYNAMIC,
     GUID,
     STRING,
+    TEXT,
     Emission,
     optional,
     parameter,
@@ -63,7 +64,7 @@ for _name in (
 
 python_scalar(
     "unicode_codepoints_from_string",
-    [STRING],
+    [TEXT],
     DYNAMIC,
     encodings.unicode_codepoints_from_string,
     aliases=("to_utf8",),
@@ -103,7 +104,7 @@ scalar(
 python_scalar("parse_csv", [STRING], DYNAMIC, parsing.parse_csv, aliases=("parsecsv",), column="{0}")
 python_scalar(
     "parse_command_line",
-    [STRING, optional(STRING, "windows", "parser_type")],
+    [TEXT, optional(STRING, "windows", "parser_type")],
     DYNAMIC,
     parsing.parse_command_line,
 )

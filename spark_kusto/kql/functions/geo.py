@@ -23,7 +23,13 @@ python_scalar("geo_from_wkt", [STRING], DYNAMIC, geo_wkt.from_wkt)
 
 # --- measures ------------------------------------------------------------------------------------
 
-python_scalar("geo_distance_2points", [*_PLACE, *_PLACE], REAL, geo_measures.distance_2points)
+python_scalar(
+    "geo_distance_2points",
+    [*_PLACE, *_PLACE, optional(BOOL, False, "use_spheroid")],
+    REAL,
+    geo_measures.distance_2points,
+    difference="With `use_spheroid`, null for places that face each other on the globe within half a degree.",
+)
 python_scalar("geo_angle", [*_PLACE, *_PLACE, *_PLACE], REAL, geo_measures.angle)
 python_scalar("geo_azimuth", [*_PLACE, *_PLACE], REAL, geo_measures.azimuth)
 python_scalar(

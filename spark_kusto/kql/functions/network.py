@@ -69,7 +69,7 @@ python_scalar("punycode_domain_to_string", [STRING], STRING, urls.punycode_domai
 
 python_scalar(
     "parse_user_agent",
-    [STRING, parameter(frozenset({STRING, DYNAMIC}), "look_for")],
+    [STRING, optional(frozenset({STRING, DYNAMIC}), name="look_for")],
     DYNAMIC,
     user_agent.parse_user_agent,
     difference="Needs the extra `useragent`; the patterns are those of its version of uap-core.",

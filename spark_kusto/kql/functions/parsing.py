@@ -7,6 +7,7 @@ import re
 from functools import lru_cache
 from typing import Any
 
+from spark_kusto.kql.algorithms import regex
 from spark_kusto.kql.registry import DYNAMIC, STRING, python_scalar
 
 
@@ -131,7 +132,7 @@ def _parse_kv(text: str, settings: str) -> dict[str, str]:
     options = _options(settings)
     if options.get("regex"):
         found: dict[str, str] = {}
-        for match in re.finditer(str(options["regex"]), text):
+        for match in regex.compiled(str(options["regex"])).finditer(text):
             if match.re.groups >= 2:
                 found.setdefault(match.group(1), match.group(2) or "")
     elif not options.get("pair_delimiter") and not options.get("kv_delimiter"):

@@ -72,11 +72,18 @@ for _name in series.BINARY:
         partial(series.binary, _name),
     )
 
-for _name, _function in (
-    ("series_dot_product", series.dot_product),
-    ("series_pearson_correlation", series.pearson_correlation),
-):
-    python_scalar(_name, [parameter(DYNAMIC, "series1"), parameter(DYNAMIC, "series2")], REAL, _function)
+python_scalar(
+    "series_dot_product",
+    [parameter(_OPERAND, "series1"), parameter(_OPERAND, "series2")],
+    REAL,
+    series.dot_product,
+)
+python_scalar(
+    "series_pearson_correlation",
+    [parameter(DYNAMIC, "series1"), parameter(DYNAMIC, "series2")],
+    REAL,
+    series.pearson_correlation,
+)
 python_scalar(
     "series_cosine_similarity",
     [
@@ -236,7 +243,7 @@ _several(
 )
 python_scalar(
     "series_seasonal",
-    [parameter(DYNAMIC, "series"), optional(LONG, -1, "period")],
+    [parameter(DYNAMIC, "series"), optional(LONG, -1, "period"), optional(LONG, 0, "test_points")],
     DYNAMIC,
     series_decomposition.seasonal,
     difference=_SCORES,
@@ -249,6 +256,7 @@ python_scalar(
         optional(REAL, None, "ignore_val"),
         optional(REAL, 10.0, "min_percentile"),
         optional(REAL, 90.0, "max_percentile"),
+        optional(LONG, 0, "test_points"),
     ],
     DYNAMIC,
     series_decomposition.outliers,

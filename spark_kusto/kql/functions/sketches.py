@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from spark_kusto.errors import KqlSemanticError
 from spark_kusto.kql import syntax
 from spark_kusto.kql.algorithms import hll, schemas, tdigest
 from spark_kusto.kql.execution import to_json
@@ -381,6 +383,8 @@ def _all_percents(arguments: tuple[Argument, ...]) -> list[Any]:
     values: list[Any] = []
     for argument in arguments:
         values.extend(argument.value if isinstance(argument.value, list) else [argument.value])
+    if not all(isinstance(value, int | float | Decimal) for value in values):
+        raise KqlSemanticError("A percentile must be a constant number.", code="SEM0040")
     return values
 
 

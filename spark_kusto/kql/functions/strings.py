@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from spark_kusto.kql.algorithms import regex
 from spark_kusto.kql.functions.conversions import text
 from spark_kusto.kql.registry import (
     ANY,
@@ -155,10 +156,18 @@ def _trim(left: bool, right: bool) -> Any:
         known = call.arguments[0].value
         sql = source
         if left:
-            anchored = quoted(f"^(?:{known})") if isinstance(known, str) else f"('^(?:' || {pattern} || ')')"
+            anchored = (
+                quoted(f"^(?:{regex.for_re2(known)})")
+                if isinstance(known, str)
+                else f"('^(?:' || {pattern} || ')')"
+            )
             sql = f"regexp_replace({sql}, {anchored}, '')"
         if right:
-            anchored = quoted(f"(?:{known})$") if isinstance(known, str) else f"('(?:' || {pattern} || ')$')"
+            anchored = (
+                quoted(f"(?:{regex.for_re2(known)})$")
+                if isinstance(known, str)
+                else f"('(?:' || {pattern} || ')$')"
+            )
             sql = f"regexp_replace({sql}, {anchored}, '')"
         return sql
 
@@ -182,13 +191,13 @@ scalar(
     "replace_regex",
     [parameter(STRING, "source"), parameter(STRING, "lookup_regex"), parameter(STRING, "rewrite_pattern")],
     STRING,
-    "regexp_replace({0}, {1}, {2}, 'g')",
+    lambda call: f"regexp_replace({call.sql[0]}, {regex_sql(call.arguments[1])}, {call.sql[2]}, 'g')",
 )
 scalar(
     "replace",
     [parameter(STRING, "regex"), parameter(STRING, "rewrite"), parameter(STRING, "source")],
     STRING,
-    "regexp_replace({2}, {0}, {1}, 'g')",
+    lambda call: f"regexp_replace({call.sql[2]}, {regex_sql(call.arguments[0])}, {call.sql[1]}, 'g')",
 )
 
 
@@ -223,15 +232,12 @@ python_scalar(
 
 
 def _find(source: str, match: str, start: int, length: int, occurrence: int) -> int | None:
-    if start < 0:
-        start = max(0, len(source) + start)
-    if length < -1 or occurrence == 0:
+    if length < -1 or occurrence <= 0:
         return None
-    end = len(source) if length == -1 else min(len(source), start + length)
-    if occurrence < 0:
-        return None
-    position = start - 1
+    position = (start if start >= 0 else max(0, len(source) + start)) - 1
     for _ in range(occurrence):
+        # The length counts anew from each occurrence.
+        end = len(source) if length == -1 else position + 1 + length
         position = source.find(match, position + 1, end)
         if position < 0:
             return -1
@@ -239,12 +245,10 @@ def _find(source: str, match: str, start: int, length: int, occurrence: int) -> 
 
 
 def _find_regex(source: str, match: str, start: int, length: int, occurrence: int) -> int | None:
-    if start < 0:
-        start = max(0, len(source) + start)
-    if length < -1 or occurrence <= 0:
+    if start < 0 or length < -1 or occurrence <= 0:
         return None
     end = len(source) if length == -1 else min(len(source), start + length)
-    for found in re.compile(match).finditer(source, start, end):
+    for found in regex.compiled(match).finditer(source, start, end):
         occurrence -= 1
         if occurrence == 0:
             return found.start()
@@ -283,11 +287,9 @@ scalar("indexof", _WHERE, LONG, _indexof, nulls="maybe")
 scalar("indexof_regex", _WHERE, LONG, _indexof_regex, nulls="maybe")
 
 
-def _countof(source: str, search: str, kind: str) -> int:
+def _countof(source: str, search: str) -> int:
     if search == "":
         return 0
-    if kind == "regex":
-        return sum(1 for _ in re.finditer(search, source))
     count, position = 0, source.find(search)
     while position >= 0:
         count += 1
@@ -296,11 +298,26 @@ def _countof(source: str, search: str, kind: str) -> int:
     return count
 
 
-python_scalar(
+python_scalar("$countof", [STRING, STRING], LONG, _countof, nulls="never")
+
+
+def _countof_sql(call: Emission) -> str:
+    source, search = call.sql[:2]
+    plain = call.udf("$countof", source, search)
+    if len(call.arguments) < 3:
+        return plain
+    matches = f"CASE WHEN {search} = '' THEN 0 ELSE len(regexp_extract_all({source}, {search})) END"
+    kind = call.arguments[2].value
+    if isinstance(kind, str):
+        return matches if kind == "regex" else plain
+    return f"CASE WHEN {call.sql[2]} = 'regex' THEN {matches} ELSE {plain} END"
+
+
+scalar(
     "countof",
-    [parameter(STRING, "source"), parameter(STRING, "search"), optional(STRING, "normal", "kind")],
+    [parameter(STRING, "source"), parameter(STRING, "search"), optional(STRING, name="kind")],
     LONG,
-    _countof,
+    _countof_sql,
     nulls="never",
 )
 
@@ -327,39 +344,65 @@ scalar("regex_quote", [ANY], STRING, lambda call: f"regexp_escape({text(call, ca
 # --- regular expressions (RE2) -------------------------------------------------------------------
 
 
-def _extract_all_groups(regex: str, groups: Any, source: str) -> list[Any]:
-    pattern = re.compile(regex)
-    wanted: list[int] = (
-        [pattern.groupindex.get(group) or int(group) for group in groups]
-        if isinstance(groups, list)
-        else list(range(1, pattern.groups + 1))
-    )
+def _names_of_groups(regular: str, wanted: Any) -> list[int]:
+    """Numbers of the groups that ``extract_all`` gives: those asked for by name or number, else all."""
+    names = regex.groups(regular)
+    if not isinstance(wanted, list):
+        return list(range(1, len(names) + 1)) or [0]
+    return [names.index(group) + 1 if group in names else int(group) for group in wanted]
+
+
+def _extract_all_groups(regular: str, groups: Any, source: str) -> list[Any]:
+    wanted = _names_of_groups(regular, groups)
     found: list[Any] = []
-    for match in pattern.finditer(source):
-        texts = [match.group(group) or "" for group in wanted or [0]]
+    for match in regex.compiled(regular).finditer(source):
+        texts = [match.group(group) or "" for group in wanted]
         found.append(texts[0] if len(texts) == 1 else texts)
     return found
 
 
 python_scalar("$extract_all", [STRING, DYNAMIC, STRING], DYNAMIC, _extract_all_groups, calls_on_null=True)
 
+_MOST_GROUPS = 9
+"""The highest number of a group that DuckDB extracts."""
 
-def _groups(regex: Any) -> int | None:
-    if not isinstance(regex, str):
+
+def _known_groups(call: Emission) -> list[int] | None:
+    regular = call.arguments[0].value
+    if not isinstance(regular, str):
+        return None
+    wanted = call.arguments[1].value if len(call.arguments) == 3 else None
+    if wanted is NOT_CONSTANT:
         return None
     try:
-        return re.compile(regex).groups
-    except re.error:
+        return _names_of_groups(regular, wanted)
+    except (TypeError, ValueError):
         return None
 
 
 def _extract_all(call: Emission) -> str:
-    regex, source = call.sql[0], call.sql[-1]
-    if len(call.arguments) == 2 and _groups(call.arguments[0].value) in (0, 1):
-        group = _groups(call.arguments[0].value)
-        return f"CAST(to_json(regexp_extract_all({source}, {regex}, {group})) AS VARCHAR)"
-    groups = call.sql[1] if len(call.arguments) == 3 else "CAST(NULL AS VARCHAR)"
-    return call.udf("$extract_all", regex, groups, source)
+    regular, source = regex_sql(call.arguments[0]), call.sql[-1]
+    groups = _known_groups(call)
+    if groups and all(0 <= group <= _MOST_GROUPS for group in groups):
+        literal = regular.replace("{", "{{").replace("}", "}}")
+        lists = [f"regexp_extract_all({{s}}, {literal}, {group})" for group in groups]
+        if len(lists) == 1:
+            texts = lists[0]
+            if groups != [0]:
+                # A group that takes no part in a match is NULL there.
+                texts = f"list_transform({texts}, lambda z: coalesce(z, ''))"
+            return call.once(f"CAST(to_json({texts}) AS VARCHAR)", s=source)
+        rows = f"list_zip({', '.join(lists)})"
+        items = ", ".join(f"coalesce(z[{place}], '')" for place in range(1, len(lists) + 1))
+        return call.once(f"CAST(to_json(list_transform({rows}, lambda z: [{items}])) AS VARCHAR)", s=source)
+    chosen = call.sql[1] if len(call.arguments) == 3 else "CAST(NULL AS VARCHAR)"
+    return call.udf("$extract_all", call.sql[0], chosen, source)
+
+
+def regex_sql(argument: Argument) -> str:
+    """SQL of a regular expression as DuckDB reads it."""
+    known = argument.value
+    return quoted(regex.for_re2(known)) if isinstance(known, str) else argument.sql
 
 
 _REGEX = constant(STRING, "regex")
@@ -376,16 +419,17 @@ scalar(
 
 def extract_sql(call: Emission) -> str:
     """SQL of ``extract(regex, group, source)``: the text of a capture group, '' where none matches."""
-    regex, group, source = call.sql[:3]
+    group, source = call.sql[1:3]
     number = call.arguments[1].value
-    if number is NOT_CONSTANT:
-        return call.udf("$extract", regex, f"CAST({group} AS BIGINT)", source)
-    return f"regexp_extract({source}, {regex}, {number})"
+    if isinstance(number, int) and 0 <= number <= _MOST_GROUPS:
+        return f"regexp_extract({source}, {regex_sql(call.arguments[0])}, {number})"
+    return call.udf("$extract", call.sql[0], f"CAST({group} AS BIGINT)", source)
 
 
-def _extract(regex: str, group: int, source: str) -> str:
-    match = re.search(regex, source)
-    return "" if match is None or group > (match.re.groups or 0) else match.group(group) or ""
+def _extract(regular: str, group: int, source: str) -> str:
+    pattern = regex.compiled(regular)
+    match = pattern.search(source)
+    return "" if match is None or not 0 <= group <= pattern.groups else match.group(group) or ""
 
 
 python_scalar("$extract", [STRING, LONG, STRING], STRING, _extract)
