@@ -159,6 +159,9 @@ class Cluster(ABC):
     address: str
     """The normalized address; ``connect(cluster.address)`` gives the same cluster."""
 
+    has_snapshots = True
+    """Whether a read can be of the past: the state of all tables at a cursor."""
+
     # -- asking ---------------------------------------------------------------------------
 
     @abstractmethod

@@ -13,17 +13,21 @@ def connect(address: str | os.PathLike[str] | Address, credential: Any = None, *
     """Connect to a cluster.
 
     Args:
-        address: a directory: an embedded cluster, created if absent. Aliases, ``https://`` and
-            ``http://localhost:PORT`` addresses are understood (see
-            :mod:`spark_kusto.client.address`) and refused until there are remote clusters.
-        credential: for remote clusters; an embedded one takes none.
-        options: ``create`` (False refuses a directory without a cluster), ``memory`` (bytes),
-            ``threads``, ``principal``.
+        address: a directory: an embedded cluster, created if absent. An alias, ``https://`` or
+            ``http://localhost:PORT``: a remote one (see :mod:`spark_kusto.client.address`).
+        credential: for remote clusters, anything with ``get_token`` (azure-identity's classes, or
+            :func:`spark_kusto.client.auth.credential_from_options`). Without one nobody signs in to a
+            server on this machine, and to all others by the Azure CLI, then by a device code. An embedded
+            cluster takes none.
+        options: of an embedded cluster ``create`` (False refuses a directory without a cluster), ``memory``
+            (bytes), ``threads``, ``principal``; of a remote one ``ingestion_uri`` (the data management
+            endpoint), ``timeout`` (a timedelta; how long exports and ingestions are waited for),
+            ``request_id`` (prefix of the client request ids) and ``backoff``.
 
     Raises:
         OptionError: the address or an option makes no sense.
         StorageError: the directory cannot be used (NotAClusterError, NewerFormatError …).
-        UnsupportedError: it is a remote cluster.
+        UnsupportedError: a remote cluster is given, and the extra ``azure`` is not installed.
     """
     parsed = parse_address(address)
     if parsed.kind == "embedded":
@@ -39,13 +43,14 @@ def connect(address: str | os.PathLike[str] | Address, credential: Any = None, *
         return EmbeddedCluster.open(
             parsed.text, **_known(options, ("create", "memory", "threads", "principal"))
         )
-    from spark_kusto.errors import UnsupportedError
+    from spark_kusto.client.remote.cluster import RemoteCluster
 
-    raise UnsupportedError(
-        f"'{parsed.text}' is a remote cluster; this release connects to embedded clusters only.",
-        feature="remote clusters",
-        remedy="Give a directory: connect('./kusto-data') makes an embedded cluster there.",
-    )
+    known = _known(options, ("ingestion_uri", "timeout", "request_id", "backoff"))
+    if credential is None and not parsed.is_loopback:
+        from spark_kusto.client.auth import fallback_credential
+
+        credential = fallback_credential()
+    return RemoteCluster(parsed.text, credential, **known)
 
 
 def _known(options: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:

@@ -167,7 +167,7 @@ class BlobIngests:
 # -- on executors ---------------------------------------------------------------------------------
 
 
-def _scratch() -> str | None:
+def scratch_folder() -> str | None:
     """Where an executor's files go: Spark's own local folder, which it removes even for killed workers."""
     folder = os.environ.get("SPARK_LOCAL_DIRS", "").split(",")[0]
     return folder if folder and os.path.isdir(folder) and os.access(folder, os.W_OK) else None
@@ -181,7 +181,7 @@ def stage_to_blobs(ingest: BlobIngest, batches: Iterable[pa.RecordBatch]) -> Sta
         TypeConversionError: a value does not fit its column.
     """
     begun = ingest.begun
-    folder = tempfile.mkdtemp(prefix="spark-kusto-", dir=_scratch())
+    folder = tempfile.mkdtemp(prefix="spark-kusto-", dir=scratch_folder())
     uploaded: list[StagedExtent] = []
 
     def upload(file: StagedFile) -> None:

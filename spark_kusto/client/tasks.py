@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from spark_kusto.client.cluster import IngestPlan, ScanTask, StagedFiles
+from spark_kusto.client.remote.reads import ExportTask, QueryTask
+from spark_kusto.client.remote.staging import RemoteIngest, stage_remote
 from spark_kusto.client.staged_reads import BlobTask, read_blob_task
 from spark_kusto.client.staged_writes import BlobIngest, stage_to_blobs
 from spark_kusto.engine.exporting import FileTask, read_file_task
@@ -26,17 +28,22 @@ def read_scan(task: ScanTask) -> Iterator[pa.RecordBatch]:
     Raises:
         SnapshotExpiredError: the data has been removed since the plan was made.
         StagingError: a staged blob cannot be read.
+        AuthenticationError: the token with which a remote cluster is asked has ended.
+        ServiceError: a remote cluster does not answer.
         StorageError: the embedded cluster's directory is not visible on this machine.
         CorruptExtentError: a file cannot be read.
     """
     shape = spark_batch if task.shape == "spark" else result_batch
-    for batch in _stored(task.payload):
+    for batch in _stored(task):
         yield shape(batch, task.columns)
 
 
-def _stored(payload: ReadTask | FileTask | BlobTask) -> Iterator[pa.RecordBatch]:
+def _stored(task: ScanTask) -> Iterator[pa.RecordBatch]:
+    payload: ReadTask | FileTask | BlobTask | QueryTask | ExportTask = task.payload
     if isinstance(payload, ReadTask):
         return read_task(payload)
+    if isinstance(payload, QueryTask | ExportTask):
+        return payload.batches(task.columns)
     return read_file_task(payload) if isinstance(payload, FileTask) else read_blob_task(payload)
 
 
@@ -47,7 +54,7 @@ def is_present(task: ScanTask) -> bool:
         StagingError: the blob storage does not answer.
     """
     payload = task.payload
-    if isinstance(payload, BlobTask):
+    if isinstance(payload, BlobTask | ExportTask):
         return payload.grant.is_present()
     if isinstance(payload, FileTask):
         return os.path.exists(payload.path)
@@ -74,6 +81,8 @@ def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
     """
     if isinstance(plan.payload, BlobIngest):
         return stage_to_blobs(plan.payload, batches)
+    if isinstance(plan.payload, RemoteIngest):
+        return stage_remote(plan.payload, batches)
     begun: EngineIngest = plan.payload
     files, errors = stage_files(begun, batches)
     return StagedFiles(

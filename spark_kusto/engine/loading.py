@@ -43,7 +43,7 @@ def ingest_data(
         IngestError: it cannot be read, or does not fit; nothing is stored then.
     """
     context = engine.context(f".ingest into table {table}")
-    paths = _paths(data)
+    paths = given_paths(data)
     if paths is not None:
         return ingest_files(
             engine,
@@ -57,7 +57,7 @@ def ingest_data(
             batch_id=batch_id,
             context=context,
         )
-    columns, batches = _arrow(data)
+    columns, batches = arrow_data(data)
     return engine.ingesting.ingest_batches(
         database,
         table,
@@ -72,7 +72,7 @@ def ingest_data(
     )
 
 
-def _paths(data: object) -> list[str] | None:
+def given_paths(data: object) -> list[str] | None:
     if isinstance(data, str | os.PathLike):
         return [os.fspath(data)]
     if isinstance(data, list | tuple) and data and all(isinstance(item, str | os.PathLike) for item in data):
@@ -80,7 +80,7 @@ def _paths(data: object) -> list[str] | None:
     return None
 
 
-def _arrow(data: object) -> tuple[tuple[Column, ...], Iterable[pa.RecordBatch]]:
+def arrow_data(data: object) -> tuple[tuple[Column, ...], Iterable[pa.RecordBatch]]:
     import pyarrow
 
     if isinstance(data, pyarrow.Table):
