@@ -94,6 +94,7 @@ class PinnedCatalog:
             columns=columns,
             query=query,
             kind="table" if table.kind == "table" else table.kind.replace("-", "_"),
+            rows=table.row_count,
         )
 
     def table_names(self, database: str) -> Collection[str]:

@@ -98,6 +98,8 @@ class Instance:
             "memory_limit": f"{max(resources.memory_bytes >> 20, 64)}MiB",
             "threads": resources.thread_count,
             "preserve_insertion_order": "true",
+            # It cannot tell how many rows files have that are read by field id; the writer of SQL can.
+            "disabled_optimizers": "join_order,build_side_probe_side",
         }
         if spill is not None:
             settings["temp_directory"] = spill

@@ -19,6 +19,7 @@ class TableSchema:
         columns: its columns, in order.
         query: KQL text to run in place of reading extents (views, row level security), or None.
         kind: ``table``, ``materialized_view`` or ``external_table``.
+        rows: how many rows it has, or None; joins keep the smaller side in memory.
     """
 
     database: str
@@ -26,6 +27,7 @@ class TableSchema:
     columns: tuple[Column, ...]
     query: str | None = None
     kind: str = "table"
+    rows: int | None = None
 
 
 @dataclass(frozen=True)

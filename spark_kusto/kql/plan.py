@@ -185,12 +185,13 @@ class Node:
 @dataclass(frozen=True, slots=True, eq=False)
 class ScanNode(Node):
     """A table. ``columns`` pairs its columns' names with their SQL names and types; virtual ones
-    are added as they are asked for."""
+    are added as they are asked for. ``rows`` is how many it has, where that is known."""
 
     database: str
     table: str
     kind: str
     columns: dict[str, Column]
+    rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

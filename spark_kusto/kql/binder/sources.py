@@ -217,7 +217,7 @@ def scan(binder: Binder, table: TableSchema) -> Relation:
     if table.query is not None and (table.database, table.name) not in binder.session.open_views:
         return _view(binder, table)
     columns = {column.name: binder.column(column.type) for column in table.columns}
-    node = ScanNode(table.database, table.name, table.kind, columns)
+    node = ScanNode(table.database, table.name, table.kind, columns, table.rows)
     return Relation(node, tuple(columns.items()), name=table.name)
 
 

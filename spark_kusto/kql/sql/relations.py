@@ -34,11 +34,16 @@ from spark_kusto.kql.plan import (
 )
 from spark_kusto.kql.sql.expressions import ExpressionWriter
 from spark_kusto.kql.sql.pruning import predicates_of
+from spark_kusto.kql.sql.sizes import Sizes
 from spark_kusto.kql.sql.substitution import substitute
 from spark_kusto.kql.sql.traversal import all_references, is_cheap, outputs, through
 from spark_kusto.types import KustoType
 
 _CONSTANT = re.compile(r"'(?:[^']|'')*'|-?[0-9.]+|NULL|true|false", re.IGNORECASE)
+
+
+_TURNED = {"INNER": "INNER", "LEFT": "RIGHT", "RIGHT": "LEFT", "FULL": "FULL"}
+"""Kinds of joins, and what they are with their sides exchanged."""
 
 
 @dataclass(slots=True)
@@ -108,6 +113,7 @@ class StageWriter:
         self._stage = stage
         self._optimize = optimize
         self._aliases = 0
+        self._sizes = Sizes()
         self._shared: dict[int, tuple[SharedNode, set[str]]] = {}
         self.scans: list[Scan] = []
         self.externals: list[ExternalSource] = []
@@ -436,11 +442,15 @@ class StageWriter:
             return self._lateral(node, needed)
         left = self._operand(node.left, inner & outputs(node.left, inner))
         right = self._operand(node.right, inner & outputs(node.right, inner))
+        turned = node.kind
+        if node.kind in _TURNED and self._sizes.rows(node.left) * 2 < self._sizes.rows(node.right):
+            # The right side is what DuckDB keeps in memory.
+            left, right, turned = right, left, _TURNED[node.kind]
         if node.condition is None:
-            kind = "CROSS JOIN" if node.kind in ("INNER", "CROSS") else f"{node.kind} JOIN"
+            kind = "CROSS JOIN" if turned in ("INNER", "CROSS") else f"{turned} JOIN"
             on = "" if kind == "CROSS JOIN" else " ON true"
         else:
-            kind, on = f"{node.kind} JOIN", f" ON {self.expressions.write(node.condition, True)}"
+            kind, on = f"{turned} JOIN", f" ON {self.expressions.write(node.condition, True)}"
         return Select(f"{left} {kind} {right}{on}", items)
 
     def _lateral(self, node: JoinNode, needed: set[str]) -> Select:
