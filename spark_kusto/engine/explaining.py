@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from spark_kusto.engine.querying import Prepared
-from spark_kusto.kql.compiled import PythonStage, SqlStage
+from spark_kusto.kql.compiled import EachStage, PythonStage, SqlStage, Stage
 
 
 def explain(prepared: Prepared) -> str:
     """What a prepared query scans, after pruning, and the SQL of its stages."""
     lines: list[str] = []
     query = prepared.query
-    for stage in query.stages:
+    for stage, group in _in_order(query.stages):
         if isinstance(stage, PythonStage):
-            lines.append(f"{stage.id}: {stage.operator}({', '.join(stage.inputs)}) in Python")
+            lines.append(f"{stage.id}: {stage.operator}({', '.join(stage.inputs)}) in Python{group}")
             continue
-        lines.append(f"{stage.id}: SQL" + (", row by row" if query.row_wise else ""))
+        if isinstance(stage, EachStage):
+            read = ", ".join(rows.input for rows in stage.rows)
+            lines.append(f"{stage.id}: {stage.result} for each {stage.key} of {stage.groups}, over {read}")
+            continue
+        lines.append(f"{stage.id}: SQL" + (", row by row" if query.row_wise else group))
         lines += _scans(stage, prepared)
         lines += [f"    {line}" for line in stage.sql.splitlines()]
         if stage.parameters:
@@ -27,6 +33,14 @@ def explain(prepared: Prepared) -> str:
         lines.append(f"{result.name} <- {result.stage_id}: {columns}")
     lines.append(f"cursor {prepared.cursor}")
     return "\n".join(lines)
+
+
+def _in_order(stages: Iterable[Stage], group: str = "") -> Iterator[tuple[Stage, str]]:
+    """All stages, those that run for each group before what runs them."""
+    for stage in stages:
+        if isinstance(stage, EachStage):
+            yield from _in_order(stage.stages, f", for each group of {stage.id}")
+        yield stage, group
 
 
 def _scans(stage: SqlStage, prepared: Prepared) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from spark_kusto.errors import UnsupportedError
-from spark_kusto.kql.compiled import SqlStage
+from spark_kusto.kql.compiled import sql_stages
 from spark_kusto.storage import SEQUENCE_FIELD_ID, Extent
 from spark_kusto.storage.sequence import moment_of
 
@@ -54,7 +54,7 @@ def advance(
     home = engine.database(database)
     catalog = engine.querying.catalog()
     prepared = engine.querying.compile(home.name, text, parameters=parameters, catalog=catalog)
-    scans = [scan for stage in prepared.query.stages if isinstance(stage, SqlStage) for scan in stage.scans]
+    scans = [scan for stage in sql_stages(prepared.query.stages) for scan in stage.scans]
     if not prepared.query.row_wise or len(scans) != 1:
         raise UnsupportedError(
             "A stream reads filters and projections over one table; this query does more.",

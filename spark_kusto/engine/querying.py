@@ -17,7 +17,7 @@ from spark_kusto.engine.running import QueryRun
 from spark_kusto.engine.scans import ScanFile, between, is_virtual, scan_files
 from spark_kusto.engine.tasks import ReadTask, ScanSource, make_runner
 from spark_kusto.errors import UnsupportedError
-from spark_kusto.kql.compiled import CompiledQuery, CompileOptions, Scan, SqlStage
+from spark_kusto.kql.compiled import CompiledQuery, CompileOptions, Scan, sql_stages
 from spark_kusto.types import Column
 
 if TYPE_CHECKING:
@@ -136,9 +136,7 @@ class Querying:
         sources: dict[str, ScanSource] = {}
         total = 0
         directories = {str(self._engine.root.path)}
-        for stage in compiled.stages:
-            if not isinstance(stage, SqlStage):
-                continue
+        for stage in sql_stages(compiled.stages):
             for scan in stage.scans:
                 source, extents, directory = self._source(scan, catalog)
                 if bounds != (None, None):

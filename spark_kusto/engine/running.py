@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,13 @@ from spark_kusto.errors import KustoError
 from spark_kusto.kql import registry
 from spark_kusto.kql.compiled import (
     CompiledQuery,
+    EachStage,
     ExternalSource,
     PythonStage,
     QueryResult,
     Scan,
     SqlStage,
+    Stage,
     StageColumn,
 )
 from spark_kusto.types import Column, KustoType
@@ -213,7 +215,8 @@ class Runner:
             computes it now.
         """
         results = []
-        self._columns = {stage.id: stage.columns for stage in query.stages}
+        self._columns = {}
+        self._declare(query.stages)
         streamed = query.results[0].stage_id if len(query.results) == 1 and lazy else None
         needed = {stage_input for stage in query.stages for stage_input in stage.inputs}
         for stage in query.stages:
@@ -251,9 +254,28 @@ class Runner:
             self._activity.finish(error)
         self.close()
 
-    def _run_stage(self, stage: SqlStage | PythonStage) -> pa.Table:
+    def _declare(self, stages: Iterable[Stage]) -> None:
+        for stage in stages:
+            self._columns[stage.id] = stage.columns
+            if isinstance(stage, EachStage):
+                self._columns.update((rows.relation, rows.columns) for rows in stage.rows)
+                self._declare(stage.stages)
+
+    def _run_each(self, stage: EachStage) -> pa.Table:
+        def run(rows: Mapping[str, pa.Table]) -> pa.Table:
+            self._tables.update(rows)
+            for inner in stage.stages:
+                self._activity.check()
+                self._tables[inner.id] = self._run_stage(inner)
+            return self._tables[stage.result]
+
+        return registry.run_each(stage, self._tables, run)
+
+    def _run_stage(self, stage: Stage) -> pa.Table:
         import pyarrow
 
+        if isinstance(stage, EachStage):
+            return self._run_each(stage)
         if isinstance(stage, PythonStage):
             return registry.run_stage(stage, [self._tables[name] for name in stage.inputs])
         # A column that stands under two names is computed once.

@@ -9,7 +9,7 @@ string never NULL, decimal as DECIMAL(38,18).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -178,7 +178,64 @@ class PythonStage:
     columns: tuple[StageColumn, ...]
 
 
-Stage = SqlStage | PythonStage
+@dataclass(frozen=True)
+class GroupRows:
+    """Rows of which an ``EachStage`` hands its stages one group after another.
+
+    Attributes:
+        input: id of the stage that gives all of them.
+        key: their column with the group's key.
+        relation: name under which the stages read the group's rows, as an input.
+        columns: what the relation has.
+    """
+
+    input: str
+    key: str
+    relation: str
+    columns: tuple[StageColumn, ...]
+
+
+@dataclass(frozen=True)
+class EachStage:
+    """Stages that run once for each group of rows, for subqueries that one SQL statement cannot run
+    for each row apart: ``registry.run_each(stage, tables, run)`` goes over the groups.
+
+    Attributes:
+        id: such as ``stage_1``.
+        groups: id of the stage that gives the keys, one row for each group.
+        key: the keys' column there.
+        rows: what the stages read, by group.
+        stages: run in order for each group.
+        result: id of the stage among them whose result counts.
+        columns: of the result: the key, and those of the stages' result.
+    """
+
+    id: str
+    groups: str
+    key: str
+    rows: tuple[GroupRows, ...]
+    stages: tuple[Stage, ...]
+    result: str
+    columns: tuple[StageColumn, ...]
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Ids of all stages whose results are read: the keys first, then the rows, then others."""
+        own = {stage.id for stage in self.stages} | {rows.relation for rows in self.rows}
+        read = (name for stage in self.stages for name in stage.inputs if name not in own)
+        return tuple(dict.fromkeys((self.groups, *(rows.input for rows in self.rows), *read)))
+
+
+Stage = SqlStage | PythonStage | EachStage
+
+
+def sql_stages(stages: Iterable[Stage]) -> Iterator[SqlStage]:
+    """All SQL statements, those that run for each group included."""
+    for stage in stages:
+        if isinstance(stage, SqlStage):
+            yield stage
+        elif isinstance(stage, EachStage):
+            yield from sql_stages(stage.stages)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import inspect
 import json
 import math
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ from spark_kusto.types import KustoType
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from spark_kusto.kql.compiled import PythonFunction, PythonStage
+    from spark_kusto.kql.compiled import EachStage, PythonFunction, PythonStage
 
 _EPOCH = dt.datetime(1970, 1, 1)
 
@@ -253,13 +253,55 @@ def run_stage(stage: PythonStage, tables: Sequence[pa.Table]) -> pa.Table:
         for table, columns in zip(tables, stage.input_columns, strict=True)
     ]
     answer = row.run(named, stage.arguments)
-    arrays = []
-    for position, column in enumerate(stage.columns):
-        array = answer.column(position)
-        kind = _arrow_type(column.type)
-        if array.type != kind and not (column.type is KustoType.GUID and array.type == pyarrow.uuid()):
-            array = array.cast(kind)
-        if column.type is KustoType.STRING and array.null_count:
-            array = array.fill_null("")
-        arrays.append(array)
+    arrays = [
+        _in_storage_form(answer.column(position), column.type)
+        for position, column in enumerate(stage.columns)
+    ]
     return pyarrow.table(arrays, names=[column.sql_name for column in stage.columns])
+
+
+def _in_storage_form(array: Any, kind: KustoType) -> Any:
+    import pyarrow
+
+    wanted = _arrow_type(kind)
+    if array.type != wanted and not (kind is KustoType.GUID and array.type == pyarrow.uuid()):
+        array = array.cast(wanted)
+    if kind is KustoType.STRING and array.null_count:
+        array = array.fill_null("")
+    return array
+
+
+def run_each(
+    stage: EachStage, tables: Mapping[str, pa.Table], run: Callable[[Mapping[str, pa.Table]], pa.Table]
+) -> pa.Table:
+    """See ``registry.run_each``."""
+    import pyarrow
+
+    keys = tables[stage.groups].column(stage.key)
+    members = []
+    for rows in stage.rows:
+        table = tables[rows.input]
+        places: dict[str, list[int]] = {}
+        for place, value in enumerate(table.column(rows.key).to_pylist()):
+            # By their text, under which NaN is itself.
+            places.setdefault(repr(value), []).append(place)
+        given = table.select(list(dict.fromkeys(column.sql_name for column in rows.columns)))
+        members.append((rows.relation, given, places))
+    columns = list({column.sql_name: column for column in stage.columns[1:]}.values())
+    parts: list[list[Any]] = [[] for _ in columns]
+    of_key: list[int] = []
+    for number, key in enumerate(keys.to_pylist()):
+        found = {
+            name: given.take(pyarrow.array(places.get(repr(key), []), pyarrow.int64()))
+            for name, given, places in members
+        }
+        answer = run(found)
+        of_key.extend([number] * answer.num_rows)
+        for column, chunks in zip(columns, parts, strict=True):
+            chunks.extend(_in_storage_form(answer.column(column.sql_name), column.type).chunks)
+    arrays = [keys.take(pyarrow.array(of_key, pyarrow.int64()))]
+    for column, chunks in zip(columns, parts, strict=True):
+        kind = chunks[0].type if chunks else _arrow_type(column.type)
+        arrays.append(pyarrow.chunked_array(chunks, kind))
+    names = [stage.columns[0].sql_name, *(column.sql_name for column in columns)]
+    return pyarrow.table(arrays, names=names)

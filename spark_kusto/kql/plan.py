@@ -337,6 +337,30 @@ class PythonNode(Node):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class GroupNode(Node):
+    """The rows of one group, read by the query of an ``EachNode``; ``every`` are those of all groups,
+    which stand for them where only a schema is asked for."""
+
+    columns: tuple[Column, ...]
+    every: Node
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EachNode(Node):
+    """A query that runs once for each group of rows.
+
+    ``groups`` gives the keys in its column; ``rows`` pairs what the query reads with the key's column
+    in all rows. The result has ``key`` before the query's ``columns``.
+    """
+
+    groups: tuple[Node, Column]
+    rows: tuple[tuple[GroupNode, Column], ...]
+    query: Node
+    key: Column
+    columns: tuple[Column, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class SharedNode(Node):
     """A query that may be used more than once, as ``uses[0]`` counts: a materialised CTE then, or
     if ``materialize`` says so; otherwise written in place.

@@ -70,7 +70,7 @@ from spark_kusto.types import Column, KustoType
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from spark_kusto.kql.compiled import PythonFunction, PythonStage
+    from spark_kusto.kql.compiled import EachStage, PythonFunction, PythonStage
     from spark_kusto.kql.execution import Udf
 
 # --- rows ---------------------------------------------------------------------------------------
@@ -592,6 +592,23 @@ def udf(function: PythonFunction) -> Udf:
     from spark_kusto.kql import execution
 
     return execution.udf(function)
+
+
+def run_each(
+    stage: EachStage, tables: Mapping[str, pa.Table], run: Callable[[Mapping[str, pa.Table]], pa.Table]
+) -> pa.Table:
+    """Run stages for each group.
+
+    Args:
+        tables: results of the stage's inputs, by id.
+        run: runs the inner stages, given the group's rows by the relations' names.
+
+    Returns:
+        A table with the stage's columns, by SQL name, in storage form.
+    """
+    from spark_kusto.kql import execution
+
+    return execution.run_each(stage, tables, run)
 
 
 def run_stage(stage: PythonStage, tables: Sequence[pa.Table]) -> pa.Table:

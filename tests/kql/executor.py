@@ -16,7 +16,7 @@ from spark_kusto import kql
 from spark_kusto.engine.running import with_relations
 from spark_kusto.kql import registry
 from spark_kusto.kql.catalog import StaticCatalog, StoredFunction
-from spark_kusto.kql.compiled import CompiledQuery, PythonStage, QueryResult, SqlStage
+from spark_kusto.kql.compiled import CompiledQuery, PythonStage, QueryResult, SqlStage, Stage
 from spark_kusto.types import KustoType
 
 NOW = dt.datetime(2024, 5, 6, 7, 8, 9, 123456)
@@ -72,11 +72,22 @@ class Database:
     def execute(self, compiled: CompiledQuery) -> list[tuple[QueryResult, pa.Table]]:
         made: dict[str, pa.Table] = {}
         for stage in compiled.stages:
-            if isinstance(stage, PythonStage):
-                made[stage.id] = registry.run_stage(stage, [made[i] for i in stage.inputs])
-            else:
-                made[stage.id] = self.run(stage, made)
+            made[stage.id] = self.run_any(stage, made)
         return [(result, made[result.stage_id]) for result in compiled.results]
+
+    def run_any(self, stage: Stage, made: dict[str, pa.Table]) -> pa.Table:
+        if isinstance(stage, PythonStage):
+            return registry.run_stage(stage, [made[i] for i in stage.inputs])
+        if isinstance(stage, SqlStage):
+            return self.run(stage, made)
+
+        def run(rows: Mapping[str, pa.Table]) -> pa.Table:
+            made.update(rows)
+            for inner in stage.stages:
+                made[inner.id] = self.run_any(inner, made)
+            return made[stage.result]
+
+        return registry.run_each(stage, made, run)
 
     def run(self, stage: SqlStage, made: Mapping[str, pa.Table]) -> pa.Table:
         for function in stage.python_functions:

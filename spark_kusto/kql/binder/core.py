@@ -50,6 +50,7 @@ class Session:
         restricted: names that ``restrict access`` leaves visible, or None.
         granted: functions of ``let`` that ``restrict access`` names: what they read stays theirs to read.
         open_views: tables whose own query is being bound.
+        correlated: how many subqueries are being bound that read another query's row.
     """
 
     catalog: Catalog
@@ -65,6 +66,11 @@ class Session:
     depth: int = 0
     row_numbers: set[str] = field(default_factory=set)
     open_views: set[tuple[str, str]] = field(default_factory=set)
+    correlated: int = 0
+
+
+class RowsNeededError(Exception):
+    """A part of a subquery that reads another query's row would have to run by itself."""
 
 
 class Binder:
@@ -243,6 +249,8 @@ class Binder:
         """Run part of the query now, because what follows depends on the data."""
         from spark_kusto.kql.sql.stages import BoundResult, PlanWriter
 
+        if self.session.correlated:
+            raise RowsNeededError
         if self.session.probe is None:
             raise self.error(
                 f"{what} depends on the data, which cannot be read here.",

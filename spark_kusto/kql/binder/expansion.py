@@ -7,19 +7,22 @@ empty array or bag none; several columns go in step, the shorter ones filled wit
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_kusto.errors import UnsupportedError
 from spark_kusto.kql import syntax
+from spark_kusto.kql.binder.apart import correlated, for_each_row, rows_of_group
 from spark_kusto.kql.binder.context import Context, Environment, Relation
 from spark_kusto.kql.binder.conversion import apply, convert
+from spark_kusto.kql.binder.core import RowsNeededError
 from spark_kusto.kql.binder.naming import Names, inferred_name
 from spark_kusto.kql.binder.tabular import operator
 from spark_kusto.kql.plan import (
     Column,
     Expr,
     ExtendNode,
+    GroupNode,
     JoinNode,
     Node,
     OrderKey,
@@ -36,7 +39,7 @@ from spark_kusto.kql.registry import (
     parameter,
     repeated,
 )
-from spark_kusto.kql.sql.traversal import has_python
+from spark_kusto.kql.sql.traversal import must_run_apart
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
@@ -201,12 +204,34 @@ def _mv_expand(
 
 @operator(syntax.MvApply, "mv-apply")
 def _mv_apply(binder: Binder, node: syntax.MvApply, relation: Relation, environment: Environment) -> Relation:
-    context = binder.row_context(relation, environment)
+    shared = binder.session.shared_number
+    rows, expanded = _items_of_row(binder, node, ValuesNode((), ((),)), relation, environment)
+    with suppress(RowsNeededError), correlated(binder):
+        outcome = binder.pipe(rows, node.subquery.operators, Environment(environment))
+        if not must_run_apart(outcome.node, shared):
+            joined = JoinNode("LATERAL", relation.node, outcome.node, None)
+            return _with_results(relation, joined, outcome, expanded)
+
+    def subquery(numbered: Relation) -> tuple[GroupNode, Relation]:
+        source = replace(numbered, columns=numbered.columns[:-1])
+        items, _ = _items_of_row(binder, node, numbered.node, source, environment)
+        group, own = rows_of_group(items)
+        return group, binder.pipe(own, node.subquery.operators, Environment(environment))
+
+    apart, outside, outcome = for_each_row(binder, relation, subquery)
+    return _with_results(outside, apart, outcome, expanded)
+
+
+def _items_of_row(
+    binder: Binder, node: syntax.MvApply, base: Node, relation: Relation, environment: Environment
+) -> tuple[Relation, set[str]]:
+    """What the subquery reads: a row's items in order, beside the row's columns; and the names of
+    the columns that hold them."""
     expansion = _expand(
         binder,
-        ValuesNode((), ((),)),
+        base,
         node.columns,
-        context,
+        binder.row_context(relation, environment),
         limit=_limit(binder, node.limit, environment),
         with_index=True,
         what="mv-apply",
@@ -217,17 +242,12 @@ def _mv_apply(binder: Binder, node: syntax.MvApply, relation: Relation, environm
         inside = _put(inside, [_Part(node.with_itemindex, expansion.index)])
     order = (OrderKey(expansion.index, False, True),)
     rows = Relation(expansion.node, tuple(inside), order, serialized=True)
-    outcome = binder.pipe(rows, node.subquery.operators, environment)
-    if has_python(outcome.node):
-        raise UnsupportedError(
-            "mv-apply: one of these operators cannot run for each row apart.", feature="mv-apply"
-        )
-    return lateral(relation, outcome, {part.name for part in expansion.parts})
+    return rows, {part.name for part in expansion.parts}
 
 
-def lateral(relation: Relation, outcome: Relation, expanded: Collection[str]) -> Relation:
-    """Each row with the rows of a subquery that reads it. Columns that are expanded in place are
-    there only if the subquery gives them."""
+def _with_results(relation: Relation, node: Node, outcome: Relation, expanded: Collection[str]) -> Relation:
+    """Each row with the results of a subquery over it. Columns that are expanded in place are there
+    only if the subquery gives them."""
     results = dict(outcome.columns)
     visible: list[tuple[str, Column]] = []
     names: set[str] = set()
@@ -236,5 +256,4 @@ def lateral(relation: Relation, outcome: Relation, expanded: Collection[str]) ->
         if name in results or name not in expanded:
             visible.append((name, results.get(name, column)))
     visible.extend((name, column) for name, column in outcome.columns if name not in names)
-    node = JoinNode("LATERAL", relation.node, outcome.node, None)
     return Relation(node, tuple(visible), relation.order, relation.serialized, relation.name)

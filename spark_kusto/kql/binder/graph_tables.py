@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_kusto.errors import UnsupportedError
 from spark_kusto.kql import syntax
+from spark_kusto.kql.binder.apart import for_each, rows_of_group
 from spark_kusto.kql.binder.context import Context, Environment, Relation, TableValue
 from spark_kusto.kql.binder.conversion import apply_row, convert
 from spark_kusto.kql.binder.joining import unique_names
@@ -25,6 +25,7 @@ from spark_kusto.kql.plan import (
     Column,
     Expr,
     ExtendNode,
+    GroupNode,
     JoinNode,
     Literal,
     Node,
@@ -64,10 +65,27 @@ def visible_columns(relation: Relation) -> list[tuple[str, Column]]:
 def _make_graph(
     binder: Binder, node: syntax.MakeGraph, relation: Relation, environment: Environment
 ) -> Relation:
-    if node.partitioned_by is not None:
-        raise UnsupportedError(
-            "make-graph with partitioned-by is not supported.", feature="make-graph partitioned-by"
-        )
+    tables = [_NodeTable(binder.relation(table.table, environment), table.id) for table in node.nodes]
+    if node.partitioned_by is not None and node.subquery is not None:
+        return _partitioned(binder, node, relation, tables, environment)
+    return _graph_from(binder, node, relation, tables, environment)
+
+
+@dataclass(frozen=True)
+class _NodeTable:
+    """A table of nodes, and their id in it."""
+
+    rows: Relation
+    id: syntax.Expression
+
+
+def _graph_from(
+    binder: Binder,
+    node: syntax.MakeGraph,
+    relation: Relation,
+    tables: Sequence[_NodeTable],
+    environment: Environment,
+) -> Relation:
     context = binder.row_context(relation, environment)
     ends = [binder.expression(end, context) for end in (node.source, node.target)]
     relation, made = binder.as_columns(relation, ends)
@@ -85,9 +103,56 @@ def _make_graph(
     edges = binder.share(Relation(numbered, columns), materialize=True)
     if not node.directed:
         edges = undirected(binder, edges)
-    nodes = _nodes(binder, node, edges, environment)
+    nodes = _nodes(binder, node, tables, edges, environment)
     graph = Graph(binder.share(nodes, materialize=True), edges)
     return Relation(relation.node, (), graph=graph)
+
+
+def _partitioned(
+    binder: Binder,
+    node: syntax.MakeGraph,
+    relation: Relation,
+    tables: Sequence[_NodeTable],
+    environment: Environment,
+) -> Relation:
+    """The subquery over a graph for each value of a column that edges and nodes have."""
+    partition, subquery = node.partitioned_by, node.subquery
+    assert partition is not None
+    assert subquery is not None
+    keys: list[tuple[Node, Column]] = []
+    parts: list[tuple[GroupNode, Column]] = []
+
+    def part(rows: Relation) -> Relation:
+        key = binder.expression(partition, binder.row_context(rows, environment))
+        if keys and key.type is not keys[0][1].type:
+            raise binder.error(
+                f"make-graph: the column after partitioned-by is of type {keys[0][1].type} in the edges,"
+                f" but {key.type} in the nodes.",
+                partition,
+            )
+        rows, made = binder.as_columns(rows, [key])
+        value = binder.share(replace(rows, columns=(*rows.columns, ("$key", made[0]))))
+        one, every = binder.use(value), binder.use(value)
+        keys.append((one.node, one.columns[-1][1]))
+        group, own = rows_of_group(every)
+        parts.append((group, every.columns[-1][1]))
+        return replace(own, columns=own.columns[:-1])
+
+    edges = part(relation)
+    own_tables = [_NodeTable(part(table.rows), table.id) for table in tables]
+    column, distinct = binder.column_like(keys[0][1]), binder.column_like(keys[0][1])
+    every_key = UnionNode((column,), tuple((rows, (key,)) for rows, key in keys))
+    groups: Node = AggregateNode(every_key, ((distinct, column),), ())
+    graph = _graph_from(binder, node, edges, own_tables, environment)
+    outcome = binder.pipe(graph, subquery.operators, Environment(environment))
+    if outcome.graph is not None:
+        raise binder.error(
+            "make-graph: the subquery of partitioned-by must give a table.",
+            subquery,
+            remedy="End it with graph-match ... project, or graph-to-table.",
+        )
+    each, _ = for_each(binder, (groups, distinct), parts, outcome)
+    return Relation(each, outcome.columns)
 
 
 def undirected(binder: Binder, edges: TableValue) -> TableValue:
@@ -115,18 +180,24 @@ def _ends(binder: Binder, edges: TableValue) -> tuple[Node, Column]:
     return AggregateNode(union, ((distinct, column),), ()), distinct
 
 
-def _nodes(binder: Binder, node: syntax.MakeGraph, edges: TableValue, environment: Environment) -> Relation:
+def _nodes(
+    binder: Binder,
+    node: syntax.MakeGraph,
+    tables: Sequence[_NodeTable],
+    edges: TableValue,
+    environment: Environment,
+) -> Relation:
     from spark_kusto.kql.binder.unions import union
 
     named, ends = _ends(binder, edges)
-    if not node.nodes:
+    if not tables:
         columns = [("$id", ends)]
         if node.with_node_id is not None:
             columns.insert(0, (node.with_node_id, ends))
         return Relation(named, tuple(columns))
     parts: list[Relation] = []
-    for table in node.nodes:
-        rows = binder.relation(table.table, environment)
+    for table in tables:
+        rows = table.rows
         key = binder.expression(table.id, binder.row_context(rows, environment))
         rows, made = binder.as_columns(rows, [convert(key, ends.type)])
         parts.append(replace(rows, columns=(*rows.columns, ("$id", made[0]))))

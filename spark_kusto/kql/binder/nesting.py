@@ -6,14 +6,16 @@ Sources: Kusto documentation, "top-nested operator", "top-hitters operator", "pa
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from spark_kusto.errors import UnsupportedError
 from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.aggregation import finish, group
+from spark_kusto.kql.binder.apart import correlated, for_each, rows_of_group
 from spark_kusto.kql.binder.context import Context, Environment, Relation, ScalarValue
 from spark_kusto.kql.binder.conversion import apply, convert
+from spark_kusto.kql.binder.core import RowsNeededError
 from spark_kusto.kql.binder.expressions import conjunction
 from spark_kusto.kql.binder.naming import inferred_name
 from spark_kusto.kql.binder.rows import keep, row_count
@@ -27,14 +29,13 @@ from spark_kusto.kql.plan import (
     FilterNode,
     JoinNode,
     LimitNode,
-    Literal,
     Node,
     OrderKey,
+    ScalarQuery,
     Window,
 )
-from spark_kusto.kql.registry import ANY, BOOL, DYNAMIC, LONG, STRING, ScalarRow, overload
-from spark_kusto.kql.sql.traversal import has_python
-from spark_kusto.types import KustoType
+from spark_kusto.kql.registry import ANY, BOOL, LONG, ScalarRow, overload
+from spark_kusto.kql.sql.traversal import must_run_apart
 
 if TYPE_CHECKING:
     from spark_kusto.kql.binder.core import Binder
@@ -264,28 +265,29 @@ def _partition(
     value = binder.share(replace(relation, columns=(*relation.columns, ("$partition", made[0]))))
     keys = binder.use(value)
     key_column = binder.column_like(made[0])
-    distinct = AggregateNode(keys.node, ((key_column, dict(keys.columns)["$partition"]),), ())
+    distinct = AggregateNode(keys.node, ((key_column, keys.columns[-1][1]),), ())
     rows = binder.use(value)
-    outcome = _of_key(binder, node, rows, key_column, environment)
-    if not has_python(outcome.node):
-        joined = JoinNode("LATERAL", distinct, outcome.node, None)
-        return Relation(joined, outcome.columns)
-    return _one_by_one(binder, node, value, key_column, distinct, environment)
+    shared = binder.session.shared_number
+    own = replace(keep(binder, rows, same(rows.columns[-1][1], key_column)), columns=rows.columns[:-1])
+    with suppress(RowsNeededError), correlated(binder):
+        outcome = _of_key(binder, node, own, key_column, Environment(environment))
+        if not must_run_apart(outcome.node, shared):
+            joined = JoinNode("LATERAL", distinct, outcome.node, None)
+            return Relation(joined, outcome.columns)
+    rows = binder.use(value)
+    member = rows.columns[-1][1]
+    group, own = rows_of_group(rows)
+    value_of_key = ScalarQuery(key_column.type, element=key_column.element, node=group, column=member.id)
+    own = replace(own, columns=own.columns[:-1])
+    outcome = _of_key(binder, node, own, value_of_key, Environment(environment))
+    each, _ = for_each(binder, (distinct, key_column), ((group, member),), outcome)
+    return Relation(each, outcome.columns)
 
 
 def _of_key(
-    binder: Binder,
-    node: syntax.Partition,
-    rows: Relation,
-    key: Expr,
-    environment: Environment,
+    binder: Binder, node: syntax.Partition, rows: Relation, key: Expr, environment: Environment
 ) -> Relation:
     """The subquery over the rows of one key."""
-    mine = dict(rows.columns)["$partition"]
-    rows = replace(
-        keep(binder, rows, same(mine, key)),
-        columns=tuple(c for c in rows.columns if c[0] != "$partition"),
-    )
     if isinstance(node.subquery, syntax.SubPipe):
         return binder.pipe(rows, node.subquery.operators, environment)
     inner = Environment(environment)
@@ -293,41 +295,3 @@ def _of_key(
     if name is not None:
         inner.set(name, ScalarValue(key))
     return binder.relation(node.subquery, inner)
-
-
-def _one_by_one(
-    binder: Binder,
-    node: syntax.Partition,
-    value: object,
-    key: Column,
-    distinct: Node,
-    environment: Environment,
-) -> Relation:
-    """The subquery written out for each key: where it has Python operators."""
-    from spark_kusto.kql.binder.constants import python_value
-    from spark_kusto.kql.binder.context import TableValue
-
-    assert isinstance(value, TableValue)
-    table = binder.probe(distinct, {"key": key}, "The list of partitions", node)
-    if table.num_rows > 64:
-        raise UnsupportedError(
-            f"partition: a subquery with this operator can run over 64 partitions at most,"
-            f" and there are {table.num_rows}.",
-            feature="partition",
-        )
-    parts = []
-    for raw in table.column(0).to_pylist():
-        literal = Literal(
-            key.type,
-            nullable=raw is None and key.type is not STRING,
-            value=raw if key.type is DYNAMIC else python_value(raw, key.type),
-        )
-        parts.append(_of_key(binder, node, binder.use(value), literal, environment))
-    if not parts:
-        return _of_key(binder, node, binder.use(value), key_null(key.type), environment)
-    return union(binder, parts)
-
-
-def key_null(kind: KustoType) -> Literal:
-    """A key that no row has in an empty table."""
-    return Literal(kind, nullable=kind is not STRING, value="" if kind is STRING else None)

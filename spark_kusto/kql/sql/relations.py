@@ -10,10 +10,12 @@ from spark_kusto.kql.compiled import ExternalSource, Scan, ScanColumn, ScanPredi
 from spark_kusto.kql.plan import (
     AggregateNode,
     Column,
+    EachNode,
     Expr,
     ExtendNode,
     ExternalNode,
     FilterNode,
+    GroupNode,
     JoinNode,
     LimitNode,
     Literal,
@@ -102,12 +104,16 @@ class StageWriter:
 
     Args:
         numbering: gives names to scans and the like.
-        stage: turns a Python operator into a stage and gives that stage's id.
+        stage: turns a Python operator, or a query for each group, into a stage and gives that
+            stage's id; the name of a group's rows.
         optimize: False puts every operator into its own subquery.
     """
 
     def __init__(
-        self, numbering: Numbering, stage: Callable[[PythonNode], str], optimize: bool = True
+        self,
+        numbering: Numbering,
+        stage: Callable[[PythonNode | EachNode | GroupNode], str],
+        optimize: bool = True,
     ) -> None:
         self._numbering = numbering
         self._stage = stage
@@ -380,7 +386,15 @@ class StageWriter:
                         ask |= set(rest)
                     texts.append(f"({self._select(query, ask).render(sorted(ask))})")
                 return Select(f"({node.write(texts, write, rest)}) AS {self._alias()}")
-            case PythonNode():
+            case GroupNode():
+                self.row_wise = False
+                name = self._stage(node)
+                if not name:
+                    return self._select(node.every, needed)
+                if name not in self.inputs:
+                    self.inputs.append(name)
+                return Select(name)
+            case PythonNode() | EachNode():
                 self.row_wise = False
                 stage = self._stage(node)
                 if stage not in self.inputs:

@@ -8,6 +8,8 @@ from typing import Any
 
 from spark_kusto.kql.compiled import (
     CompiledQuery,
+    EachStage,
+    GroupRows,
     PythonStage,
     QueryResult,
     ResultColumn,
@@ -15,8 +17,9 @@ from spark_kusto.kql.compiled import (
     Stage,
     StageColumn,
 )
-from spark_kusto.kql.plan import Column, Node, OrderKey, PythonNode
+from spark_kusto.kql.plan import Column, EachNode, GroupNode, Node, OrderKey, PythonNode
 from spark_kusto.kql.sql.relations import Numbering, StageWriter
+from spark_kusto.kql.sql.traversal import nodes_within
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,8 @@ class PlanWriter:
         self._optimize = optimize
         self._numbering = Numbering()
         self._stages: list[Stage] = []
-        self._python: dict[int, tuple[PythonNode, str]] = {}
+        self._made: dict[int, tuple[Node, str]] = {}
+        self._groups: dict[int, str] = {}
         self._row_wise = True
         self._databases: dict[str, None] = {}
 
@@ -70,7 +74,7 @@ class PlanWriter:
         columns: Sequence[tuple[str, Column]],
         order: Sequence[OrderKey],
     ) -> SqlStage:
-        writer = StageWriter(self._numbering, self._python_stage, self._optimize)
+        writer = StageWriter(self._numbering, self._stage, self._optimize)
         unique = {column.id: column for _, column in columns}
         text = writer.statement(node, list(unique.values()), order)
         self._row_wise = self._row_wise and writer.row_wise and len(writer.scans) == 1
@@ -89,21 +93,52 @@ class PlanWriter:
         self._stages.append(stage)
         return stage
 
-    def _python_stage(self, node: PythonNode) -> str:
-        known = self._python.get(id(node))
+    def _stage(self, node: PythonNode | EachNode | GroupNode) -> str:
+        if isinstance(node, GroupNode):
+            return self._groups.get(id(node), "")
+        known = self._made.get(id(node))
         if known is not None:
             return known[1]
+        self._row_wise = False
+        stage_id = self._python_stage(node) if isinstance(node, PythonNode) else self._each_stage(node)
+        self._made[id(node)] = (node, stage_id)
+        return stage_id
+
+    def _each_stage(self, node: EachNode) -> str:
+        keys, key = node.groups
+        groups = self._sql_stage(keys, (("key", key),), ())
+        rows = []
+        for group, member in node.rows:
+            given = [(column.id, column) for column in group.columns]
+            stage = self._sql_stage(group.every, (("key", member), *given), ())
+            relation = self._groups[id(group)] = self._numbering("group")
+            rows.append(GroupRows(stage.id, member.id, relation, stage.columns[1:]))
+        # What doesn't read the group runs once, before.
+        for inner in nodes_within(node.query):
+            if isinstance(inner, PythonNode | EachNode) and not any(
+                isinstance(part, GroupNode) for part in nodes_within(inner)
+            ):
+                self._stage(inner)
+        outside, made = self._stages, self._made
+        self._stages, self._made = [], dict(made)
+        result = self._sql_stage(node.query, [(column.id, column) for column in node.columns], ())
+        inside = tuple(self._stages)
+        self._stages, self._made = outside, made
+        stage_id = self._numbering("stage")
+        columns = (StageColumn("key", node.key.id, node.key.type), *result.columns)
+        self._stages.append(EachStage(stage_id, groups.id, key.id, tuple(rows), inside, result.id, columns))
+        return stage_id
+
+    def _python_stage(self, node: PythonNode) -> str:
         inputs = []
         columns = []
         for query, handed, order in node.inputs:
             stage = self._sql_stage(query, handed, order)
             inputs.append(stage.id)
             columns.append(stage.columns)
-        self._row_wise = False
         stage_id = self._numbering("stage")
         outputs = tuple(StageColumn(name, column.id, column.type) for name, column in node.columns)
         self._stages.append(
             PythonStage(stage_id, node.operator, tuple(inputs), tuple(columns), node.arguments, outputs)
         )
-        self._python[id(node)] = (node, stage_id)
         return stage_id

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from spark_kusto.kql.plan import (
     AggregateNode,
     And,
     Column,
+    EachNode,
     Expr,
     ExtendNode,
     ExternalNode,
     FilterNode,
+    GroupNode,
+    InQuery,
     JoinNode,
     LimitNode,
     Node,
@@ -19,11 +22,14 @@ from spark_kusto.kql.plan import (
     RangeNode,
     ReferenceNode,
     SampleNode,
+    ScalarQuery,
     ScanNode,
+    SharedNode,
     TemplateNode,
     UnionNode,
     UnnestNode,
     ValuesNode,
+    children,
     has_window,
     references,
 )
@@ -61,7 +67,7 @@ def outputs(node: Node, asked: set[str]) -> set[str]:
                 found.update(column.id for column in current.columns.values())
             case ExternalNode():
                 found.update(column.id for _, column in current.columns)
-            case ValuesNode() | UnionNode() | TemplateNode():
+            case ValuesNode() | UnionNode() | TemplateNode() | GroupNode():
                 found.update(column.id for column in current.columns)
                 if isinstance(current, TemplateNode) and current.passes:
                     stack.append(current.inputs[0])
@@ -82,6 +88,9 @@ def outputs(node: Node, asked: set[str]) -> set[str]:
                     stack.append(current.right)
             case PythonNode():
                 found.update(column.id for _, column in current.columns)
+            case EachNode():
+                found.add(current.key.id)
+                found.update(column.id for column in current.columns)
             case ReferenceNode():
                 found.update(column.id for column, _ in current.columns)
     return found & asked
@@ -150,14 +159,19 @@ def is_cheap(node: Node) -> bool:
                 return False
 
 
-def has_python(node: Node) -> bool:
-    """Whether a plan has a Python operator in it."""
+def nodes_within(node: Node) -> Iterator[Node]:
+    """All nodes of a plan, those of subqueries in expressions included."""
     stack = [node]
+    seen: set[int] = set()
     while stack:
         current = stack.pop()
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        for expression in _expressions(current):
+            stack.extend(_queries(expression))
         match current:
-            case PythonNode():
-                return True
             case FilterNode() | ExtendNode() | AggregateNode() | LimitNode() | SampleNode():
                 stack.append(current.input)
             case UnnestNode():
@@ -170,4 +184,58 @@ def has_python(node: Node) -> bool:
                 stack.extend(current.inputs)
             case ReferenceNode():
                 stack.append(current.shared.input)
+            case SharedNode():
+                stack.append(current.input)
+            case PythonNode():
+                stack.extend(query for query, _, _ in current.inputs)
+            case EachNode():
+                stack.extend((current.groups[0], current.query))
+                stack.extend(group.every for group, _ in current.rows)
+
+
+def _expressions(node: Node) -> Iterator[Expr]:
+    match node:
+        case FilterNode():
+            yield node.predicate
+        case ExtendNode() | UnnestNode():
+            yield from (expression for _, expression in node.items)
+        case AggregateNode():
+            yield from (expression for _, expression in node.groups)
+            for _, call in node.aggregates:
+                yield from call.arguments
+        case LimitNode() | SampleNode():
+            yield node.count
+        case RangeNode():
+            yield from (node.start, node.stop, node.step)
+        case ValuesNode():
+            for row in node.rows:
+                yield from row
+        case JoinNode():
+            if node.condition is not None:
+                yield node.condition
+        case UnionNode():
+            for _, expressions in node.inputs:
+                yield from expressions
+
+
+def _queries(expression: Expr) -> Iterator[Node]:
+    """Plans of the subqueries in an expression."""
+    stack = [expression]
+    while stack:
+        current = stack.pop()
+        if isinstance(current, ScalarQuery | InQuery):
+            yield current.node
+        stack.extend(children(current))
+
+
+def must_run_apart(node: Node, shared_from: int) -> bool:
+    """Whether a subquery can't be written as SQL that reads another query's row: it has operators in
+    Python, samples, or a shared query of its own (numbered from ``shared_from`` on) that is kept."""
+    for current in nodes_within(node):
+        if isinstance(current, PythonNode | EachNode | SampleNode):
+            return True
+        if isinstance(current, ReferenceNode) and current.shared.number > shared_from:
+            shared = current.shared
+            if shared.materialize or (shared.uses[0] > 1 and not is_cheap(shared.input)):
+                return True
     return False
