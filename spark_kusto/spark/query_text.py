@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
@@ -70,30 +71,54 @@ def datetime_literal(microseconds: int) -> str | None:
     return f"datetime({moment.isoformat(timespec='microseconds')}Z)"
 
 
-def appendable(query: str) -> str:
-    """The query without a closing ``;``, trailing comments, or a last ``render``.
+_NO_ANSWER = frozenset({"let", "set", "declare", "alias", "pattern", "restrict"})
+"""Words that begin statements which give no table."""
+_SEVERAL = frozenset({"fork", "facet"})
+"""Operators that give several tables, and take no operator after them."""
 
-    What is appended on a new line then continues the last statement. A ``render`` only describes a
-    picture of the answer, and no operator may follow it.
+
+@dataclass(frozen=True)
+class _Reading:
+    end: int
+    is_single: bool
+
+
+def appendable(query: str) -> str:
+    """The query up to where operators can follow the statement whose answer is read.
+
+    That is the first statement that gives a table: a cluster answers each of them, and a read takes the first
+    answer. What comes after it is left out, and so are a closing ``;``, trailing comments, and a last
+    ``render``, which only describes a picture of the answer.
     """
+    return query[: _reading(query).end].rstrip()
+
+
+def takes_operators(query: str) -> bool:
+    """Whether operators may follow the query: not after ``fork`` and ``facet``, which give several tables."""
+    return _reading(query).is_single
+
+
+def _reading(query: str) -> _Reading:
     depth = 0
     code_end = 0
-    ended = False
+    statement: str | None = None
     last_pipe: int | None = None
     first_word: str | None = None
     rendered_from: int | None = None
+    is_single = True
     for match in _TOKEN.finditer(query):
         kind = match.lastgroup
         text = match.group()
         if kind in ("space", "comment"):
             continue
         if kind == "other" and text == ";" and depth == 0:
-            ended = True
+            if statement is not None and statement not in _NO_ANSWER:
+                break
+            statement = last_pipe = first_word = rendered_from = None
+            is_single = True
             continue
-        if ended:
-            # Another statement begins.
-            ended = False
-            last_pipe = first_word = rendered_from = None
+        if statement is None:
+            statement = text
         code_end = match.end()
         if kind == "other":
             if text in _OPEN:
@@ -107,5 +132,6 @@ def appendable(query: str) -> str:
             first_word = text
             if kind == "word" and text == "render":
                 rendered_from = last_pipe
-    end = code_end if rendered_from is None else rendered_from
-    return query[:end].rstrip()
+            if kind == "word" and text in _SEVERAL:
+                is_single = False
+    return _Reading(code_end if rendered_from is None else rendered_from, is_single)

@@ -14,6 +14,7 @@ from spark_kusto.spark.query_text import (
     decimal_literal,
     quoted_name,
     real_literal,
+    takes_operators,
     text_literal,
 )
 
@@ -33,10 +34,22 @@ from spark_kusto.spark.query_text import (
         ("T | render piechart with (title='a|b') ; ", "T"),
         ("T | where a == 'render' | project render", "T | where a == 'render' | project render"),
         ("let f = () { T | render x }; f()", "let f = () { T | render x }; f()"),
+        ("T | take 1; U", "T | take 1"),
+        ("set a = 1; let x = 2; T | where a == x; let y = 3; U;", "set a = 1; let x = 2; T | where a == x"),
+        ("declare query_parameters(a: long); T; T | count", "declare query_parameters(a: long); T"),
+        ("['let'] | take 1; U", "['let'] | take 1"),
+        ("T | render piechart; U", "T"),
     ],
 )
 def test_operators_can_follow(query: str, expected: str) -> None:
     assert appendable(query) == expected
+
+
+def test_operators_follow_no_several_tables() -> None:
+    assert takes_operators("T | where a == 'fork' | project facet; U | fork (count) (take 1)")
+    assert takes_operators("let f = () { T | fork (count) (take 1) }; U")
+    assert not takes_operators("T | fork (count) (take 1)")
+    assert not takes_operators("let x = 1; T | facet by a")
 
 
 def test_names_and_literals() -> None:

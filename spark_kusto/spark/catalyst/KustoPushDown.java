@@ -44,6 +44,8 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   private final java.util.function.Function planner;
   private final com.fasterxml.jackson.databind.ObjectMapper json = new com.fasterxml.jackson.databind.ObjectMapper();
   private final Set names;
+  // Spark optimizes a query's subqueries by themselves; its tracker tells that they are one query's.
+  private final Map queries = Collections.synchronizedMap(new WeakHashMap());
 
   public KustoPushDown(java.util.function.Function planner, String[] names) {
     this.planner = planner;
@@ -55,6 +57,14 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     LogicalPlan root = (LogicalPlan) plan;
     if (root instanceof AppendData || root instanceof OverwriteByExpression) root = withTableOptions(root);
     return reads(root) ? new Rewrite(enabled).rewrite(root) : root;
+  }
+
+  private String queryOfThisThread() {
+    scala.Option tracker = org.apache.spark.sql.catalyst.QueryPlanningTracker$.MODULE$.get();
+    String fresh = UUID.randomUUID().toString();
+    if (tracker.isEmpty()) return fresh;
+    Object known = queries.putIfAbsent(tracker.get(), fresh);
+    return known == null ? fresh : (String) known;
   }
 
   private boolean reads(LogicalPlan plan) {
@@ -87,9 +97,9 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     }
   }
 
-  // One pass over one plan; all its scans read the same snapshot of a database.
+  // One pass over one plan; all scans of a query read the same snapshot of a database.
   private class Rewrite {
-    private final String plan = UUID.randomUUID().toString();
+    private final String plan = queryOfThisThread();
     private final boolean enabled;
 
     Rewrite(boolean enabled) { this.enabled = enabled; }

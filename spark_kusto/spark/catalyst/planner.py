@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import threading
 import time
 from collections import OrderedDict
@@ -25,7 +26,7 @@ from spark_kusto.spark.options import (
 )
 from spark_kusto.spark.predicates import SourceColumn
 from spark_kusto.spark.pushdown import Pushdown, push
-from spark_kusto.spark.query_text import appendable
+from spark_kusto.spark.query_text import appendable, takes_operators
 from spark_kusto.spark.reading import base_query
 from spark_kusto.spark.staging import APPLICATION_KEY, ApplicationReads
 
@@ -51,7 +52,7 @@ class Planner:
         self._parallelism = parallelism
         self._lock = threading.Lock()
         self._reads = ApplicationReads()
-        self._clusters: dict[str, Cluster] = {}
+        self._clusters: dict[str, tuple[tuple[int, int] | None, Cluster]] = {}
         self._columns: dict[str, tuple[float, tuple[Column, ...]]] = {}
         self._snapshots: OrderedDict[tuple[str, str, str], str] = OrderedDict()
 
@@ -72,7 +73,7 @@ class Planner:
         options = source_options(request["options"])
         cluster = self._cluster(options)
         limited = request.get("limit") is not None or request.get("aggregate") is not None
-        if not options.push_down:
+        if not options.push_down or not takes_operators(options.query):
             if limited:
                 return None
             request = {**request, "filters": [{**f, "e": {"f": ""}} for f in request["filters"]]}
@@ -88,7 +89,7 @@ class Planner:
             PARALLELISM_KEY: str(self._parallelism),
             PUSHDOWN_KEY: found.pushdown.to_json(),
         }
-        if options.snapshot is None:
+        if options.snapshot is None and cluster.has_snapshots:
             extra[SNAPSHOT_KEY] = self._snapshot(cluster, options, request["plan"])
         aggregation = found.pushdown.aggregation
         # A query may hold secrets (h"..." strings), and plans are shown to everyone.
@@ -112,12 +113,17 @@ class Planner:
         }
 
     def _cluster(self, options: SourceOptions) -> Cluster:
-        key = json.dumps([options.connection.cluster, sorted(options.connection.settings.items())])
+        connection = options.connection
+        key = json.dumps([connection.cluster, sorted(connection.settings.items())])
         with self._lock:
-            found = self._clusters.get(key)
-            if found is None:
-                found = self._clusters[key] = options.connection.open()
-            return found
+            directory, found = self._clusters.get(key, (None, None))
+            if found is not None and directory == _directory_of(connection.cluster):
+                return found
+            if found is not None:
+                found.close()
+            opened = connection.open()
+            self._clusters[key] = (_directory_of(connection.cluster), opened)
+            return opened
 
     def _schema(self, cluster: Cluster, options: SourceOptions) -> tuple[Column, ...]:
         query = base_query(options)
@@ -166,6 +172,18 @@ class Planner:
             rows = min(rows, pushdown.limit)
         types = [request["columns"][i][1] for i in kept]
         return rows, rows * (8 + sum(_WIDTHS.get(spark, 40) for spark in types)) if types else rows * 40
+
+
+def _directory_of(address: str) -> tuple[int, int] | None:
+    """What tells a directory that was removed and made anew from the one of that name before."""
+    if address.startswith("http"):
+        return None
+    try:
+        # The file that an open cluster holds keeps its number as long as it does.
+        found = os.stat(os.path.join(address, "cluster.sqlite"))
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 _WIDTHS = {
