@@ -252,8 +252,13 @@ class Cluster(ABC):
         export_options: ``sizeLimit`` (MB of a file, 128), ``compressionType``, ``compressed``, as of
         Kusto's ``.export``.
         staging: blob containers that cluster and executors reach.
-        purpose: part of the names of staging directories.
+        purpose: part of the names of staging directories; ``release_reads`` takes it.
         """
+
+    def release_reads(self, database: str, purpose: str) -> int:
+        """Remove what ``plan_scan`` has exported into the cluster's own directory for a ``purpose``; nobody
+        reads it any more. Returns the number of results removed; blobs are their storage's to remove."""
+        return 0
 
     def advance(
         self,

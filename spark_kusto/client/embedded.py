@@ -201,6 +201,10 @@ class EmbeddedCluster(Cluster):
         activity.finish()
         return plan
 
+    def release_reads(self, database: str, purpose: str) -> int:
+        """Remove exported results of a purpose; see :meth:`Cluster.release_reads`."""
+        return self.engine.database(database).abort_exports(purpose)
+
     def advance(
         self,
         database: str,

@@ -149,7 +149,7 @@ def export_result(
         activity: the query in the list of queries; stopping it stops the export.
         expiry: how long they stay in the cluster's directory; blobs stay as long as ``staging`` says.
         staging: where to stage blobs; None for the cluster's directory.
-        purpose: part of the staging directory's name.
+        purpose: part of the staging directory's name, and what the cluster's own files are released by.
 
     Raises:
         StagingError: a container cannot be written to; nothing is left in it then.
@@ -166,16 +166,18 @@ def export_result(
         export(plan.tasks, plan.columns, output, settings, resources=engine.resources, activity=activity)
 
     if staging is None:
-        made = _into_the_directory(home, expiry, run)
+        made = _into_the_directory(home, purpose, expiry, run)
     else:
         made = _through_blobs(staging, home.name, purpose, run)
     activity.result = {"rows": made.rows, "bytes": made.bytes}
     return made
 
 
-def _into_the_directory(home: Database, expiry: timedelta, run: Callable[[Output], None]) -> StagedResult:
+def _into_the_directory(
+    home: Database, purpose: str, expiry: timedelta, run: Callable[[Output], None]
+) -> StagedResult:
     begun = datetime.now(timezone.utc)
-    operation = home.begin_export(expiry.total_seconds())
+    operation = home.begin_export(expiry.total_seconds(), purpose)
     folder = Folder(operation.staging)
     keep = False
     try:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import UnsupportedError
+from spark_kusto.spark.option_tables import OPTIONS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,6 +28,13 @@ SOURCE_NAMES = (
 """Names of the source in lower case: its own, and those of the official connector's snippets."""
 
 _RULE = "KustoPushDown"
+
+_REDACTION = "spark.sql.redaction.options.regex"
+# Queries and what goes with them may have h"..." strings.
+_ASKED = ("kustoQuery", "kustoFilter", "queryParametersJson", "clientRequestPropertiesJson")
+_SECRETS = "|".join(
+    (*_ASKED, *(name for spec in OPTIONS if spec.secret for name in (spec.name, *spec.aliases)))
+)
 _warned = False
 # The rule in the JVM calls these; they live as long as the process.
 _proxies: list[Any] = []
@@ -53,8 +61,23 @@ def register(spark: SparkSession) -> None:
     install_push_down(spark)
 
 
+def hide_secrets(spark: SparkSession) -> None:
+    """Have Spark redact options that hold secrets where it prints the options of a read.
+
+    By itself it does so for names like "secret" and "token" only, and shows others to whoever sees its UI:
+    the plan of a temporary view has all options of the reads below it.
+    """
+    try:
+        present = spark.conf.get(_REDACTION, None) or ""
+        if _SECRETS not in present:
+            spark.conf.set(_REDACTION, f"{present}|{_SECRETS}" if present else f"(?i){_SECRETS}")
+    except Exception as error:  # noqa: BLE001 - a platform may forbid it; reads work all the same
+        log.info("Spark's redaction of options could not be extended: %s", type(error).__name__)
+
+
 def install_push_down(spark: SparkSession) -> bool:
     """Append the optimizer rule to a session once; False, and one warning, where that is impossible."""
+    hide_secrets(spark)
     jsession = getattr(spark, "_jsparkSession", None)
     if jsession is None:
         _warn(
@@ -103,7 +126,9 @@ def _install(spark: SparkSession, jsession: Any) -> None:
     arguments = jvm.java.util.ArrayList()
     arguments.add(proxy)
     arguments.add(names)
-    rules.add(rule_class.getDeclaredConstructors()[0].newInstance(arguments.toArray()))
+    rule = rule_class.getDeclaredConstructors()[0].newInstance(arguments.toArray())
+    rules.add(rule)
+    spark.sparkContext._jsc.sc().addSparkListener(rule.listener())
     _proxies.append(proxy)
     sequence = jvm.scala.jdk.javaapi.CollectionConverters.asScala(rules).toSeq()
     getattr(experimental, "extraOptimizations_$eq")(sequence)

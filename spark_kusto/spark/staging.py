@@ -21,8 +21,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_kusto.errors import StagingError
+from spark_kusto.spark.names import ReadMode
 
 if TYPE_CHECKING:
+    from spark_kusto.client import Cluster
     from spark_kusto.spark.options import Connection, SinkOptions, SourceOptions
     from spark_kusto.staging import TransientStorage
 
@@ -133,13 +135,21 @@ class Sealed:
             os.unlink(self.path)
 
 
+def _application_folder() -> str | None:
+    """The directory that Spark has for an application on the driver's machine, and removes with it."""
+    from pyspark import SparkFiles
+
+    folder = SparkFiles._root_directory
+    return folder if folder and os.path.isdir(folder) else None
+
+
 def seal(texts: Mapping[str, str]) -> Sealed | None:
     """Encipher texts with a one-time pad that stays on this machine; None where there are none."""
     if not texts:
         return None
     plain = json.dumps(dict(texts)).encode()
     pad = secrets.token_bytes(len(plain))
-    handle, path = tempfile.mkstemp(prefix="spark-kusto-pad-")
+    handle, path = tempfile.mkstemp(prefix="spark-kusto-pad-", dir=_application_folder())
     with os.fdopen(handle, "wb") as file:
         file.write(pad)
     return Sealed(path, socket.gethostname(), bytes(a ^ b for a, b in zip(plain, pad, strict=True)))
@@ -172,41 +182,71 @@ def with_secrets(options: SinkOptions, texts: Mapping[str, str]) -> SinkOptions:
 
 
 class ApplicationReads:
-    """Staging of one application's reads, which goes when the application ends.
+    """What one application's reads have left in blobs and in clusters' directories; goes when it ends.
 
     Spark plans in processes of its own, and an action may be repeated at any time, so nothing tells when a
-    read's blobs are needed no more, except the end of the process that planned its queries.
+    read's files are needed no more, except the end of the application.
     """
 
     def __init__(self) -> None:
         self.purpose = f"read-{secrets.token_hex(6)}"
         self._guard = threading.Lock()
         self._places: dict[str, SourceOptions] = {}
+        self._clusters: dict[tuple[str, str], Cluster] = {}
 
-    def remember(self, options: SourceOptions) -> None:
-        """A read with these options may stage blobs."""
-        if not any(name in options.staging for name in STORAGE_OPTIONS):
+    def remember(self, options: SourceOptions, cluster: Cluster) -> None:
+        """A read with these options, of this cluster, may leave something behind."""
+        if options.read_mode is ReadMode.ForceSingleMode:
             return
-        if options.staging.get("stagingKeep", "").lower() == "true":
-            return
-        key = json.dumps([options.connection.database, sorted(options.staging.items())])
         with self._guard:
-            if not self._places:
-                atexit.register(self.end)
-            self._places[key] = options
+            if not self._places and not self._clusters:
+                atexit.register(self.end, leaving=True)
+            self._clusters[cluster.address, options.connection.database] = cluster
+            staged = any(name in options.staging for name in STORAGE_OPTIONS)
+            if staged and options.staging.get("stagingKeep", "").lower() != "true":
+                key = json.dumps([options.connection.database, sorted(options.staging.items())])
+                self._places[key] = options
 
-    def end(self) -> None:
-        """Remove what the application's reads have staged; never raises."""
-        from spark_kusto.staging import Retries, TransferSettings
+    def end(self, *, leaving: bool = False) -> None:
+        """Remove what the application's reads have left; never raises.
 
+        Args:
+            leaving: the process is ending, and can start no threads.
+        """
         with self._guard:
             places, self._places = list(self._places.values()), {}
+            clusters, self._clusters = self._clusters, {}
+        if places or clusters:
+            atexit.unregister(self.end)
+        for (address, database), cluster in clusters.items():
+            try:
+                cluster.release_reads(database, self.purpose)
+            except Exception as problem:  # noqa: BLE001 - nothing may disturb the end of an application
+                log.debug("Results exported in '%s' are left to their expiry: %s", address, problem)
+        silent: set[str] = set()
         for options in places:
             try:
-                storage = open_staging(options.connection, options.staging)
-                if storage is not None:
-                    # The process is ending: what is out of reach now is left to its expiry.
-                    quick = replace(storage, settings=TransferSettings(retries=Retries(2, 0.1, 0.2)))
-                    quick.delete_all(options.connection.database, self.purpose, concurrency=1)
-            except Exception as problem:  # noqa: BLE001 - nothing may disturb the end of a process
-                log.warning("Staged blobs of reads are left to their expiry: %s", problem)
+                self._clean(options, silent, 1 if leaving else 8)
+            except Exception as problem:  # noqa: BLE001 - as above
+                log.warning("Staged blobs of reads may be left until they expire: %s", problem)
+
+    def _clean(self, options: SourceOptions, silent: set[str], concurrency: int) -> None:
+        """Remove blobs of reads with these options; ``silent`` has the endpoints that do not answer."""
+        from spark_kusto.staging import CleanupSummary, Retries, TransferSettings
+
+        storage = open_staging(options.connection, options.staging)
+        if storage is None:
+            return
+        # Somebody waits for this end: what is out of reach now is left to its expiry.
+        quick = TransferSettings(retries=Retries(2, 0.1, 0.2), connect_seconds=3, answer_seconds=20)
+        storage = replace(storage, settings=quick)
+        for signer in storage.signers:
+            address = signer.container.address
+            if address.endpoint in silent:
+                continue
+            summary = CleanupSummary(f"reads of this application in '{address}'")
+            prefix = address.within(storage.stem(options.connection.database, self.purpose))
+            storage.clear(signer, prefix, summary, concurrency=concurrency)
+            summary.log_left(log)
+            if any(not refusal.permanent for refusal in summary.unseen):
+                silent.add(address.endpoint)

@@ -75,7 +75,7 @@ def _below(container: StorageContainer, directory: str | None) -> StorageContain
 def _open(container: StorageContainer, settings: TransferSettings) -> Channel:
     guard_transport_logs()
     sas = container.access.token if isinstance(container.access, SasAccess) else None
-    client = open_container(container, block_size=settings.block_size)
+    client = open_container(container, settings)
     return Channel(client, container.address, settings, sas, container.access.kind)
 
 

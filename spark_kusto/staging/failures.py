@@ -25,6 +25,9 @@ log = logging.getLogger("spark_kusto.staging")
 
 T = TypeVar("T")
 
+NO_CONTAINER = "ContainerNotFound"
+"""``code`` of the error for a container that does not exist."""
+
 _TRANSIENT_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _PERMISSION_NAMES = {
     "r": "read",
@@ -96,7 +99,7 @@ def _moment(value: datetime) -> str:
 def _explain(attempt: Attempt, status: int | None, code: str) -> tuple[str, str | None, bool]:
     """Why a request was refused, what to do, and whether trying again unchanged is pointless."""
     container = attempt.address.container
-    if code == "ContainerNotFound":
+    if code == NO_CONTAINER:
         return f"container '{container}' does not exist", "Create it, or correct its name.", True
     if code == "ContainerBeingDeleted":
         return (
@@ -180,6 +183,7 @@ def refusal(attempt: Attempt, problem: BaseException) -> StagingError:
         f"Could not {attempt.step} in container '{attempt.address.url}': {reason}.",
         remedy=remedy,
         permanent=permanent,
+        code=code if code == NO_CONTAINER else None,
     )
 
 

@@ -125,7 +125,7 @@ class Grant:
 
 def _client(address: ContainerAddress, signature: Signature, settings: TransferSettings) -> Any:
     guard_transport_logs()
-    return open_container_by_sas(address, signature.token, block_size=settings.block_size)
+    return open_container_by_sas(address, signature.token, settings)
 
 
 @dataclass(repr=False)

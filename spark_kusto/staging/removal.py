@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -10,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from spark_kusto.errors import StagingError
-from spark_kusto.staging.failures import sas_lacks
+from spark_kusto.staging.failures import NO_CONTAINER, sas_lacks
 from spark_kusto.staging.transfer import STAGED_BY, Channel
 
 __all__ = ["EXPIRES", "MARKER", "CleanupSummary", "Found", "Refusal", "remove", "survey"]
@@ -50,10 +51,17 @@ class Found:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A blob that was left, and why."""
+    """A blob that was left, or a place that could not be listed, and why.
+
+    Attributes:
+        name: of the blob, or what the place's names begin with.
+        reason: why.
+        permanent: trying again without a change is pointless.
+    """
 
     name: str
     reason: str
+    permanent: bool = True
 
 
 @dataclass
@@ -66,6 +74,7 @@ class CleanupSummary:
         deleted: names of blobs, directories included.
         bytes: their sizes, summed.
         refused: what was left because it is not this package's, or the service refused.
+        unseen: places that could not be listed, so that it is not known what is left there.
         younger: names left because they are younger than ``older_than``.
     """
 
@@ -74,6 +83,7 @@ class CleanupSummary:
     deleted: list[str] = field(default_factory=list)
     bytes: int = 0
     refused: list[Refusal] = field(default_factory=list)
+    unseen: list[Refusal] = field(default_factory=list)
     younger: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -88,21 +98,36 @@ class CleanupSummary:
             text += f", left {len(self.refused)}: " + "; ".join(
                 f"{count} x {why}" for why, count in reasons.items()
             )
+        if self.unseen:
+            text += f", could not look into {len(self.unseen)}: " + "; ".join(
+                dict.fromkeys(refusal.reason.rstrip(".") for refusal in self.unseen)
+            )
         return text
 
     def __iadd__(self, other: CleanupSummary) -> CleanupSummary:
         self.deleted += other.deleted
         self.bytes += other.bytes
         self.refused += other.refused
+        self.unseen += other.unseen
         self.younger += other.younger
         return self
 
     def raise_for_refused(self) -> None:
-        """Raise StagingError if anything was left that should have gone."""
-        if self.refused:
-            raise StagingError(
-                f"Clean-up is not complete: {self}.", remedy=f"First one left: {self.refused[0].name}"
-            )
+        """Raise StagingError if anything was left that should have gone, or may have been."""
+        if self.refused or self.unseen:
+            first = (*self.refused, *self.unseen)[0]
+            raise StagingError(f"Clean-up is not complete: {self}.", remedy=f"First one left: {first.name}")
+
+    def log_left(self, log: logging.Logger) -> None:
+        """Warn of what is left, or may be."""
+        if self.refused or self.unseen:
+            state = "are" if self.refused else "may be"
+            log.warning("Staged blobs %s left behind: %s", state, self)
+
+    def not_listed(self, name: str, problem: StagingError) -> None:
+        """Note a place that could not be listed; where there is no container, nothing is left."""
+        if problem.code != NO_CONTAINER:
+            self.unseen.append(Refusal(name, problem.message, problem.permanent))
 
 
 def require_rights(channel: Channel, step: str, needed: str) -> None:

@@ -24,7 +24,8 @@ from spark_kusto.staging.containers import (
     SasAccess,
     StorageContainer,
 )
-from spark_kusto.staging.failures import Attempt, Retries, sas_expiry
+from spark_kusto.staging.failures import Attempt, sas_expiry
+from spark_kusto.staging.transfer import TransferSettings
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobServiceClient, ContainerClient, UserDelegationKey
@@ -53,26 +54,28 @@ class Signature:
         return f"Signature(expires={self.expires})"
 
 
-def _client_settings(block_size: int) -> dict[str, Any]:
+def _client_settings(settings: TransferSettings) -> dict[str, Any]:
     """Settings of Azure's clients: one request per block, retries left to us, large reads from the socket."""
     return {
         "retry_total": 0,
-        "max_single_put_size": block_size,
-        "max_block_size": block_size,
-        "max_single_get_size": block_size,
-        "max_chunk_get_size": block_size,
+        "max_single_put_size": settings.block_size,
+        "max_block_size": settings.block_size,
+        "max_single_get_size": settings.block_size,
+        "max_chunk_get_size": settings.block_size,
         "transport": require("spark_kusto.staging.transport", "stage data in blobs").LeanTransport(
-            connection_data_block_size=256 * 1024, connection_timeout=20, read_timeout=120
+            connection_data_block_size=256 * 1024,
+            connection_timeout=settings.connect_seconds,
+            read_timeout=settings.answer_seconds,
         ),
         "user_agent": "spark-kusto",
     }
 
 
-def open_container_by_sas(address: ContainerAddress, sas: str, *, block_size: int) -> ContainerClient:
+def open_container_by_sas(address: ContainerAddress, sas: str, settings: TransferSettings) -> ContainerClient:
     """A client of one container that can do what the SAS allows, and no more."""
     blob = require("azure.storage.blob", "stage data in blobs")
     client: ContainerClient = blob.ContainerClient(
-        address.endpoint, address.container, credential=_sas_credential(sas), **_client_settings(block_size)
+        address.endpoint, address.container, credential=_sas_credential(sas), **_client_settings(settings)
     )
     return client
 
@@ -91,14 +94,14 @@ def _credential(container: StorageContainer) -> Any:
     return access.credential
 
 
-def open_container(container: StorageContainer, *, block_size: int) -> ContainerClient:
+def open_container(container: StorageContainer, settings: TransferSettings) -> ContainerClient:
     """A client of one container with all the rights that were given for it (on the driver)."""
     blob = require("azure.storage.blob", "stage data in blobs")
     client: ContainerClient = blob.ContainerClient(
         container.address.endpoint,
         container.address.container,
         credential=_credential(container),
-        **_client_settings(block_size),
+        **_client_settings(settings),
     )
     return client
 
@@ -110,11 +113,11 @@ class Signer:
 
     Args:
         container: the container and the right it came with.
-        retries: for the requests that signing may need.
+        settings: of the requests that signing may need.
     """
 
     container: StorageContainer
-    retries: Retries = field(default_factory=Retries)
+    settings: TransferSettings = field(default_factory=TransferSettings)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _delegation: UserDelegationKey | None = field(default=None, repr=False)
     _delegation_ends: datetime | None = field(default=None, repr=False)
@@ -139,8 +142,8 @@ class Signer:
         address = self.container.address
         attempt = Attempt("ask for the account's kind", address, access=self.container.access.kind)
         try:
-            with open_container(self.container, block_size=1 << 22) as client:
-                information = self.retries.run(attempt, client.get_account_information)
+            with open_container(self.container, self.settings) as client:
+                information = self.settings.retries.run(attempt, client.get_account_information)
         except StagingError as problem:
             # Not everyone may ask; the wider scope is right for every account.
             log.debug("%s Taken as an account without directories.", problem)
@@ -208,7 +211,9 @@ class Signer:
             # A little longer than asked for, so that a job's many signatures take one request.
             ends = min(wanted + timedelta(hours=1), now + longest)
             attempt = Attempt("get a user delegation key", self.container.address, access="Entra credential")
-            self._delegation = self.retries.run(attempt, lambda: self._ask_delegation_key(now - _SKEW, ends))
+            self._delegation = self.settings.retries.run(
+                attempt, lambda: self._ask_delegation_key(now - _SKEW, ends)
+            )
             self._delegation_ends = ends
             return self._delegation, ends
 

@@ -47,11 +47,15 @@ class TransferSettings:
         block_size: bytes of one block or range, one request each.
         concurrency: requests under way at once; memory is about (concurrency + 3) blocks.
         retries: per request.
+        connect_seconds: that a connection may take to be made.
+        answer_seconds: that the service may be silent.
     """
 
     block_size: int = 8 * 1024 * 1024
     concurrency: int = 4
     retries: Retries = field(default_factory=Retries)
+    connect_seconds: float = 20.0
+    answer_seconds: float = 120.0
 
 
 @dataclass(frozen=True)

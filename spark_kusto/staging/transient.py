@@ -92,7 +92,7 @@ class TransientStorage:
             raise OptionError("Transient storage needs at least one container.")
         if self.expiry <= timedelta(0) or self.sas_lifetime <= timedelta(0):
             raise OptionError("The expiry of staged blobs and the lifetime of SAS must be above zero.")
-        self.signers = tuple(Signer(container, self.settings.retries) for container in self.containers)
+        self.signers = tuple(Signer(container, self.settings) for container in self.containers)
         guard_transport_logs()
 
     def __repr__(self) -> str:
@@ -157,7 +157,7 @@ class TransientStorage:
             StagingError: a container cannot be written to; nothing is left of the directory then.
         """
         self._sweep_now_and_then(_safe(database))
-        name = f"{_safe(database)}/{_safe(operation)}-{_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex}"
+        name = f"{self.stem(database, operation)}{_now():%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex}"
         directory = StagingDirectory(self, name, _now() + self.expiry)
         try:
             directory.mark()
@@ -186,7 +186,12 @@ class TransientStorage:
             if swept.deleted:
                 log.info("Swept expired staging: %s", swept)
 
-    def delete_all(self, database: str, operation: str, *, concurrency: int = 8) -> CleanupSummary:
+    @staticmethod
+    def stem(database: str, operation: str) -> str:
+        """What the names of directories begin with that were begun for a database and operation."""
+        return f"{_safe(database)}/{_safe(operation)}-"
+
+    def delete_all(self, database: str, operation: str) -> CleanupSummary:
         """Remove every directory that was begun for a database and operation of these names.
 
         Does not raise: what could not be removed is in the summary, and in the log as a warning.
@@ -194,21 +199,37 @@ class TransientStorage:
         Args:
             database: as it was given to ``begin``.
             operation: the same.
-            concurrency: requests at a time; with one no thread is started.
         """
-        stem = f"{_safe(database)}/{_safe(operation)}-"
+        stem = self.stem(database, operation)
         summary = CleanupSummary(f"staging directories '{stem}*'")
         for signer in self.signers:
-            prefix = signer.container.address.within(stem)
-            try:
-                with self.open_channel(signer) as channel:
-                    found = survey(channel, prefix)
-                    summary += remove(channel, found, place=stem, concurrency=concurrency)
-            except StagingError as problem:
-                summary.refused.append(Refusal(prefix, problem.message))
-        if summary.refused:
-            log.warning("Staged blobs are left behind: %s", summary)
+            self.clear(signer, signer.container.address.within(stem), summary)
+        summary.log_left(log)
         return summary
+
+    def clear(self, signer: Signer, prefix: str, summary: CleanupSummary, *, concurrency: int = 8) -> None:
+        """Remove all blobs of a container whose names begin with a prefix, and note what came of it.
+
+        Args:
+            signer: of the container.
+            prefix: what full names begin with.
+            summary: takes the notes.
+            concurrency: requests at a time; with one no thread is started.
+        """
+        found: list[Found] = []
+        try:
+            with self.open_channel(signer) as channel:
+                found = survey(channel, prefix)
+                if prefix.endswith("/"):
+                    # A hierarchical namespace has an entry that stands for the directory itself.
+                    own = survey(channel, prefix[:-1])
+                    found += [entry for entry in own if entry.folder and f"{entry.name}/" == prefix]
+                summary += remove(channel, found, place=summary.place, concurrency=concurrency)
+        except StagingError as problem:
+            if found:
+                summary.refused += [Refusal(blob.name, problem.message) for blob in found]
+            else:
+                summary.not_listed(prefix, problem)
 
     def directory(self, name: str) -> StagingDirectory:
         """A directory begun elsewhere (another process of the driver), by its name."""
@@ -220,7 +241,7 @@ class TransientStorage:
         """A connection to one of the containers with all the rights that were given."""
         container = signer.container
         sas = container.access.token if isinstance(container.access, SasAccess) else None
-        client = open_container(container, block_size=self.settings.block_size)
+        client = open_container(container, self.settings)
         return Channel(client, container.address, self.settings, sas, container.access.kind)
 
     def _warn_of_given_sas(self, needed_until: datetime) -> None:
@@ -495,21 +516,10 @@ class StagingDirectory:
             return summary
         for signer in self.storage.signers:
             prefix = self._within(signer, "")
-            try:
-                with self.storage.open_channel(signer) as channel:
-                    found = survey(channel, prefix)
-                    found += self._own_folder(signer, channel)
-                    summary += remove(channel, found, place=self.name)
-            except StagingError as problem:
-                summary.refused.append(Refusal(prefix, problem.message))
-        if summary.refused and not quietly:
-            log.warning("Staged blobs are left behind: %s", summary)
+            self.storage.clear(signer, prefix, summary)
+        if not quietly:
+            summary.log_left(log)
         return summary
-
-    def _own_folder(self, signer: Signer, channel: Channel) -> Sequence[Found]:
-        """The entry of a hierarchical namespace that stands for the directory itself."""
-        path = self._within(signer, "")[:-1]
-        return [found for found in survey(channel, path) if found.folder and found.name == path]
 
 
 def _is_data(found: Found) -> bool:

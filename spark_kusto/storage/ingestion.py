@@ -113,19 +113,21 @@ class Ingestion(ColumnFitting):
         self._open_operation(operation)
         return operation
 
-    def begin_export(self, lease_seconds: float) -> IngestOperation:
+    def begin_export(self, lease_seconds: float, purpose: str = "") -> IngestOperation:
         """Open an operation that never commits: a staging folder for results that are read from there.
 
-        The folder goes with :meth:`abort_ingest`, or with a sweep once the lease has run out.
+        The folder goes with :meth:`abort_ingest` or :meth:`abort_exports`, or with a sweep once the lease has
+        run out.
 
         Args:
             lease_seconds: how long the files may be needed, from the last renewal.
+            purpose: whose results these are, for :meth:`abort_exports`.
         """
         operation_id = str(uuid.uuid4())
         operation = IngestOperation(
             id=operation_id,
             database=self.name,
-            table="",
+            table=purpose,
             table_id="",
             columns=(),
             staging=str(self.staging_path / operation_id),
@@ -523,6 +525,18 @@ class Ingestion(ColumnFitting):
             transaction.execute(f"{change} WHERE id = ? AND state = 'active'", (operation.id,))
         self._remove_staging(operation.id)
         return True
+
+    def abort_exports(self, purpose: str) -> int:
+        """Remove the results of all exports of a purpose; returns how many there were."""
+        with self.catalog.transaction(durable=False) as transaction:
+            found = transaction.execute(
+                "SELECT id FROM operations WHERE state = 'active' AND table_id = '' AND table_name = ?",
+                (purpose,),
+            ).fetchall()
+            transaction.executemany("DELETE FROM operations WHERE id = ?", found)
+        for (operation_id,) in found:
+            self._remove_staging(operation_id)
+        return len(found)
 
     def _remove_staging(self, operation_id: str) -> int:
         """Remove an operation's staging folder; a task that still writes there fails, as it should."""

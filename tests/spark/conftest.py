@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from spark_kusto.staging.leaks import take_inventory
+from tests.staging.azurite import Azurite
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -24,8 +28,41 @@ os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
+def _temporary() -> set[str]:
+    """Files and folders of this package, and of services, in the machine's temporary folder."""
+    names = os.listdir(tempfile.gettempdir())
+    return {name for name in names if name.startswith(("spark-kusto-", "azurite-"))}
+
+
+def _processes() -> set[str]:
+    """This process's descendants, without the JVM: it ends with the process that started it."""
+    return {command for _, command in take_inventory().processes if "org.apache.spark.deploy" not in command}
+
+
 @pytest.fixture(scope="session")
-def spark(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SparkSession]:
+def services() -> Iterator[ExitStack]:
+    """What outlives Spark: services that its end still needs. At their own end nothing is left of the run."""
+    files, processes = _temporary(), _processes()
+    with ExitStack() as stack:
+        yield stack
+    assert _temporary() <= files
+    assert _processes() <= processes
+
+
+@pytest.fixture(scope="session")
+def azurite(services: ExitStack) -> Azurite:
+    """A blob service; at its end it has no container, since every test removes its own."""
+    service = services.enter_context(Azurite())
+
+    def is_empty() -> None:
+        assert [made.name for made in service.service().list_containers()] == []
+
+    services.callback(is_empty)
+    return service
+
+
+@pytest.fixture(scope="session")
+def spark(tmp_path_factory: pytest.TempPathFactory, services: ExitStack) -> Iterator[SparkSession]:
     from pyspark.sql import SparkSession
 
     scratch = tmp_path_factory.mktemp("spark")

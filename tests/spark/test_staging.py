@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import os
 import pickle
 import re
+import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +23,7 @@ from chispa import assert_df_equality
 from spark_kusto import write_kusto
 from spark_kusto.errors import StagingError
 from spark_kusto.spark.datasource import KustoDataSource
-from spark_kusto.spark.options import sink_options, source_options
+from spark_kusto.spark.options import SourceOptions, sink_options, source_options
 from spark_kusto.spark.staging import ApplicationReads, open_staging, seal
 from tests.spark.conftest import DATABASE
 from tests.spark.test_batch import EVERY_TYPE, _rows
@@ -35,14 +38,6 @@ Read = Callable[..., "DataFrame"]
 Write = Callable[..., None]
 
 DISTRIBUTED = {"readMode": "ForceDistributedMode"}
-
-
-@pytest.fixture(scope="module")
-def azurite() -> Iterator[Azurite]:
-    with Azurite() as service:
-        yield service
-        # Every test has removed its container, and with it the last of its blobs.
-        assert [made.name for made in service.service().list_containers()] == []
 
 
 @pytest.fixture
@@ -343,25 +338,36 @@ def test_sas_last_as_long_as_the_option_says(container: Container, root: str) ->
 APPLICATION = """
 import os, sys
 os.environ["PYSPARK_PYTHON"] = sys.executable
+from pathlib import Path
 from pyspark.sql import SparkSession
 from spark_kusto import read_kusto, write_kusto
-root, storage = sys.argv[1:]
+from spark_kusto.staging import list_directory
+root, storage, stop = sys.argv[1:]
 spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
 spark.sparkContext.setLogLevel("ERROR")
 write_kusto(spark.range(1000), root, "NetDefaultDB", "T", transientStorage=storage,
             tableCreateOptions="CreateIfNotExist")
-df = read_kusto(spark, root, "NetDefaultDB", "T", transientStorage=storage, readMode="ForceDistributedMode")
-print("rows", df.count(), df.filter("id < 5").count())
-spark.stop()
+mode = {"readMode": "ForceDistributedMode"}
+df = read_kusto(spark, root, "NetDefaultDB", "T", mode, transientStorage=storage)
+local = read_kusto(spark, root, "NetDefaultDB", "T | sort by id asc", mode)
+print("rows", df.count(), df.filter("id < 5").count(), len(local.collect()))
+def left():
+    blobs = [b for b in list_directory(storage) if b.ours]
+    return [len(blobs), len(list(Path(root).glob("*/staging/*/*.parquet")))]
+print("before", left())
+if stop == "stop":
+    spark.stop()
+    print("after", left())
 """
 
 
-def test_an_application_leaves_nothing(container: Container, tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["stop", "leave"])
+def test_an_application_leaves_nothing(container: Container, tmp_path: Path, how: str) -> None:
     container.put("not-ours.txt")
     scratch = tmp_path / "scratch"
     scratch.mkdir()
     done = subprocess.run(
-        [sys.executable, "-c", APPLICATION, str(tmp_path / "root"), container.key_url],
+        [sys.executable, "-c", APPLICATION, str(tmp_path / "root"), container.key_url, how],
         env={**os.environ, "TMPDIR": str(scratch)},
         capture_output=True,
         text=True,
@@ -369,25 +375,85 @@ def test_an_application_leaves_nothing(container: Container, tmp_path: Path) -> 
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "rows 1000 5" in done.stdout
+    assert "rows 1000 5 1000" in done.stdout
+    before = re.search(r"before \[(\d+), (\d+)\]", done.stdout)
+    assert before is not None
+    assert int(before[1]) > 1
+    assert int(before[2]) == 1
+    # In a process that stays (a notebook) it goes with the session.
+    assert ("after [0, 0]" in done.stdout) == (how == "stop")
     assert container.names(uncommitted=True) == ["not-ours.txt"]
     assert [path.name for path in scratch.rglob("spark-kusto-*")] == []
     assert list((tmp_path / "root").glob("*/staging/*")) == []
     assert KEY not in done.stdout + done.stderr
+    for noise in ("left", "listener", "Py4J", "Traceback"):
+        assert noise not in done.stderr
 
 
-def test_the_end_of_an_application_takes_its_own_reads_only(container: Container, root: str) -> None:
-    given = {"kustoCluster": root, "kustoDatabase": DATABASE, "kustoQuery": "T"}
-    options = source_options({**given, "transientStorage": container.key_url})
+def reads_of(cluster: Cluster, options: SourceOptions) -> ApplicationReads:
+    """The reads of an application that has staged something with these options."""
+    reads = ApplicationReads()
+    reads.remember(options, cluster)
     storage = open_staging(options.connection, options.staging)
-    assert storage is not None
-    mine, other = ApplicationReads(), ApplicationReads()
-    for reads in (mine, other):
-        reads.remember(options)
-        storage.begin(DATABASE, reads.purpose)
+    if storage is not None:
+        storage.begin(DATABASE, reads.purpose).upload_stream(io.BytesIO(b"data"))
+    cluster.plan_scan(DATABASE, "T | sort by id asc", mode="distributed", purpose=reads.purpose)
+    return reads
+
+
+def exported(cluster: Cluster) -> int:
+    return len(list(Path(cluster.address).glob("*/staging/*/*.parquet")))
+
+
+def test_the_end_of_an_application_takes_its_own_reads_only(cluster: Cluster, container: Container) -> None:
+    cluster.execute(DATABASE, ".set T <| range id from 1 to 10 step 1")
+    given = {"kustoCluster": cluster.address, "kustoDatabase": DATABASE, "kustoQuery": "T"}
+    options = source_options({**given, "transientStorage": container.key_url})
+    mine, other = reads_of(cluster, options), reads_of(cluster, options)
+    assert (len(container.names()), exported(cluster)) == (4, 2)
     mine.end()
-    assert len(container.names()) == 1
-    assert other.purpose in container.names()[0]
-    other.end()
+    assert (len(container.names()), exported(cluster)) == (2, 1)
+    assert all(other.purpose in name for name in container.names())
+    other.end(leaving=True)
     mine.end()
-    assert container.names() == []
+    assert (container.names(), exported(cluster)) == ([], 0)
+    listed = cluster.execute(DATABASE, ".show operations").rows
+    assert not any("read-" in str(row) for row in listed)
+
+
+def test_staging_that_is_wanted_stays_when_the_application_ends(
+    cluster: Cluster, container: Container
+) -> None:
+    cluster.execute(DATABASE, ".set T <| range id from 1 to 10 step 1")
+    given = {"kustoCluster": cluster.address, "kustoDatabase": DATABASE, "kustoQuery": "T"}
+    options = source_options({**given, "transientStorage": container.key_url, "stagingKeep": "true"})
+    reads_of(cluster, options).end()
+    assert len(container.names()) == 2
+
+
+def test_storage_that_is_gone_does_not_hold_up_the_end(
+    cluster: Cluster, container: Container, caplog: pytest.LogCaptureFixture
+) -> None:
+    cluster.execute(DATABASE, ".set T <| range id from 1 to 10 step 1")
+    given = {"kustoCluster": cluster.address, "kustoDatabase": DATABASE, "kustoQuery": "T"}
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+        reads = ApplicationReads()
+        for number in range(20):
+            url = f"http://127.0.0.1:{port}/{ACCOUNT}/cont{number};{KEY}"
+            reads.remember(source_options({**given, "transientStorage": url}), cluster)
+        started = time.monotonic()
+        reads.end()
+        assert time.monotonic() - started < 5
+    (warned,) = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert "Staged blobs may be left behind: reads of this application in" in warned
+    assert "Could not list" in warned
+    assert "the connection failed" in warned
+    assert KEY not in warned
+    # Where the container itself is gone, nothing can be left in it.
+    caplog.clear()
+    reads = reads_of(cluster, source_options({**given, "transientStorage": container.key_url}))
+    container.delete()
+    reads.end()
+    assert [record for record in caplog.records if record.levelname == "WARNING"] == []

@@ -124,6 +124,55 @@ def test_a_corrupted_download_is_no_file(azurite: Azurite, container: Container,
         assert directory.download(blob, tmp_path / "copy").stat().st_size == 5 * BLOCK
 
 
+def test_a_stream_hands_out_no_byte_that_was_not_staged(azurite: Azurite, container: Container) -> None:
+    def rule(method: str, path: str, number: int) -> str | None:
+        return "corrupted" if method == "GET" and ".parquet" in path and len(proxy.injected) < hits else None
+
+    data = noise(20 * BLOCK + 9)
+    hits = 3
+    with FaultyProxy(azurite.port, rule) as proxy, through(proxy, container).begin("db", "read") as directory:
+        blob = directory.upload_stream(io.BytesIO(data))
+        with directory.download_grant(blob).stream() as stream:
+            assert stream.read() == data
+        assert len(proxy.injected) == 3
+        hits = 1000
+        with (
+            directory.download_grant(blob).stream() as stream,
+            pytest.raises(StagingError, match=r"content is not what was staged.* Tried 6 times") as caught,
+        ):
+            stream.read(10)
+        assert_tells_all_but_secrets(caught.value, container.name, KEY)
+
+
+def test_what_is_written_as_a_file_is_there_whole_or_not_at_all(
+    azurite: Azurite, container: Container
+) -> None:
+    data = noise(9 * BLOCK + 5)
+    rule = always("unavailable", lambda method, path: "comp=block" in path and "/broken-" in path)
+    with FaultyProxy(azurite.port, rule) as proxy, through(proxy, container).begin("db", "read") as directory:
+        with directory.writer("good.parquet") as writer:
+            for start in range(0, len(data), 1000):
+                writer.write(data[start : start + 1000])
+            assert writer.tell() == len(data)
+            assert directory.list() == []
+            blob = writer.finish()
+        assert container.get(blob.name) == data
+        assert len(blob.block_hashes) == 10
+        with directory.writer("empty.parquet") as writer:
+            assert container.get(writer.finish().name) == b""
+        with directory.writer("given-up.parquet") as writer:
+            writer.write(data)
+        with (
+            directory.writer("broken.parquet") as writer,
+            pytest.raises(StagingError, match="503 ServerBusy") as caught,
+        ):
+            writer.write(data)  # waits for earlier blocks
+        assert_tells_all_but_secrets(caught.value, container.name, KEY)
+        names = sorted(name.rpartition("/")[2].split("-")[0] for name in container.names())
+        assert names == ["_spark_kusto_staging", "empty", "good"]
+    assert container.names(uncommitted=True) == []
+
+
 def always(fault: str, where: Callable[[str, str], bool]) -> Rule:
     return lambda method, path, number: fault if where(method, path) else None
 
@@ -209,7 +258,8 @@ def test_a_sas_that_cannot_clean_up_says_so(container: Container, caplog: pytest
         blob = directory.upload_stream(io.BytesIO(b"x"))
         assert b"".join(directory.download_grant(blob).chunks()) == b"x"
     assert "lacks the permission to delete ('d') and list ('l')" in caplog.text
-    assert "Staged blobs are left behind" in caplog.text
+    assert "Staged blobs may be left behind" in caplog.text
+    assert "could not look into 1: Could not list" in caplog.text
     assert blob.name in container.names()
 
 
@@ -225,7 +275,9 @@ def test_one_of_several_containers_is_missing_and_the_others_stay_clean(
     assert container.names() == []
 
 
-def test_container_deleted_in_mid_read(azurite: Azurite, container: Container, tmp_path: Path) -> None:
+def test_container_deleted_in_mid_read(
+    azurite: Azurite, container: Container, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     directory = begin(container.key_url)
     blob = directory.upload_stream(io.BytesIO(noise(40 * BLOCK)))
     grant = directory.download_grant(blob)
@@ -239,7 +291,10 @@ def test_container_deleted_in_mid_read(azurite: Azurite, container: Container, t
     with pytest.raises(StagingError, match="does not exist"):
         grant.download(tmp_path / "copy")
     assert list(tmp_path.iterdir()) == []
-    assert directory.delete().refused
+    # With the container all that was staged is gone.
+    summary = directory.delete()
+    assert (summary.refused, summary.unseen) == ([], [])
+    assert "left behind" not in caplog.text
 
 
 def test_blob_deleted_in_mid_read(container: Container) -> None:

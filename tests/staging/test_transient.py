@@ -20,6 +20,7 @@ import pytest
 from spark_kusto.errors import OptionError, StagingError
 from spark_kusto.staging import (
     DownloadGrant,
+    StagedBlob,
     TransferSettings,
     TransientStorage,
     UploadGrant,
@@ -129,6 +130,32 @@ def test_parquet_is_read_column_by_column_without_a_copy(storage: TransientStora
 
 
 @pytest.mark.azurite
+@pytest.mark.parametrize("known", [True, False])
+def test_a_stream_is_a_file_read_from_front_to_back(storage: TransientStorage, known: bool) -> None:
+    data = noise(11 * BLOCK + 7)
+    with storage.begin("db", "read") as directory:
+        blob = directory.upload_stream(io.BytesIO(data))
+        if not known:  # as of a cluster's blobs: no hash, no version
+            blob = StagedBlob(blob.address, blob.name, blob.length)
+        with directory.download_grant(blob).stream() as stream:
+            assert stream.seek(-8, os.SEEK_END) == len(data) - 8
+            assert stream.read(100) == data[-8:]
+            stream.seek(0)
+            parts = [stream.read(length) for length in (1, BLOCK, 3 * BLOCK, 5)]
+            assert b"".join(parts) == data[: 4 * BLOCK + 6]
+            buffer = bytearray(2 * BLOCK)
+            assert stream.readinto(buffer) == len(buffer)
+            assert buffer == data[4 * BLOCK + 6 :][: len(buffer)]
+            stream.seek(3)
+            assert stream.read(10) == data[3:13]
+            assert stream.tell() == 13
+            assert stream.read() == data[13:]
+            assert stream.read(1) == b""
+        with directory.download_grant(blob).stream() as stream:
+            stream.read(1)  # left with blocks under way
+
+
+@pytest.mark.azurite
 def test_memory_stays_bounded(container: Container, tmp_path: Path) -> None:
     settings = TransferSettings(block_size=1024 * 1024, concurrency=2)
     storage = TransientStorage([parse_container(container.key_url)], settings=settings)
@@ -145,7 +172,20 @@ def test_memory_stays_bounded(container: Container, tmp_path: Path) -> None:
         tracemalloc.reset_peak()
         directory.download_grant(blob).download(tmp_path / "copy")
         down = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        with directory.download_grant(blob).stream() as stream:
+            while stream.read(100_000):
+                pass
+        through = tracemalloc.get_traced_memory()[1]
+        tracemalloc.reset_peak()
+        with source.open("rb") as file, directory.writer("x.parquet") as writer:
+            while piece := file.read(100_000):
+                writer.write(piece)
+            writer.finish()
+        written = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
+    assert through < 16 * 1024 * 1024
+    assert written < 12 * 1024 * 1024
     assert up < 12 * 1024 * 1024
     assert down < 16 * 1024 * 1024
     assert (tmp_path / "copy").read_bytes() == source.read_bytes()

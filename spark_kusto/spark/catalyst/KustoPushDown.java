@@ -52,6 +52,23 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     this.names = new HashSet(Arrays.asList(names));
   }
 
+  // Tells the planner when the application ends.
+  public Object listener() { return new End(planner); }
+
+  public static class End extends org.apache.spark.scheduler.SparkListener {
+    private final java.util.function.Function planner;
+
+    public End(java.util.function.Function planner) { this.planner = planner; }
+
+    public void onApplicationEnd(org.apache.spark.scheduler.SparkListenerApplicationEnd event) {
+      try {
+        planner.apply("end");
+      } catch (Throwable e) {
+        // Python ended first, and cleaned up by itself.
+      }
+    }
+  }
+
   public TreeNode apply(TreeNode plan) {
     boolean enabled = "true".equalsIgnoreCase(SQLConf.get().getConfString("spark.kusto.pushDown.enabled", "true"));
     LogicalPlan root = (LogicalPlan) plan;

@@ -40,6 +40,9 @@ _REMEMBERED_SECONDS = 30.0
 """How long the columns of a query on a remote cluster are taken for known."""
 _PLANS = 64
 
+END = "end"
+"""What the rule's listener asks when the application ends."""
+
 
 class Planner:
     """Answers the optimizer rule of one session; safe to call from several threads.
@@ -58,6 +61,9 @@ class Planner:
 
     def apply(self, text: str) -> str | None:
         """One request, one answer; None for a limit or aggregate that cannot be pushed."""
+        if text == END:
+            self._reads.end()
+            return None
         try:
             answer = self._answer(json.loads(text))
         except KustoError as error:
@@ -83,7 +89,7 @@ class Planner:
             return None
         tail = found.pushdown.kql()
         rows, size = self._size(cluster, options, found.pushdown, tail, request, found.columns)
-        self._reads.remember(options)
+        self._reads.remember(options, cluster)
         extra = {
             APPLICATION_KEY: self._reads.purpose,
             PARALLELISM_KEY: str(self._parallelism),
