@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from spark_kusto import kql
@@ -24,9 +24,30 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from spark_kusto.engine.engine import Engine
+    from spark_kusto.storage.model import Extent
 
 SPLIT_FROM = 1.5
 """A file is read in parts when it has more than this many times the bytes a task aims at."""
+
+
+@dataclass(frozen=True)
+class ColumnsRead:
+    """The stored columns that a scan reads of its extents."""
+
+    extents: tuple[Extent, ...]
+    columns: tuple[int, ...]
+
+    def share(self) -> float:
+        """Bytes of these columns in the bytes of the files; 1 where the catalog does not know."""
+        read = whole = 0
+        for extent in self.extents:
+            whole += extent.size
+            for column in self.columns:
+                # A column that an extent lacks is all default and read from nowhere.
+                known = extent.statistics.get(column)
+                if known is not None:
+                    read += extent.size if known.size is None else known.size
+        return min(read / whole, 1.0) if whole else 1.0
 
 
 @dataclass(frozen=True)
@@ -39,6 +60,7 @@ class Prepared:
     sequences: Mapping[str, int]
     cursor: str
     extents_total: int = 0
+    reads: Mapping[str, ColumnsRead] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
@@ -134,11 +156,13 @@ class Querying:
         bounds: tuple[int | None, int | None],
     ) -> Prepared:
         sources: dict[str, ScanSource] = {}
+        reads: dict[str, ColumnsRead] = {}
         total = 0
         directories = {str(self._engine.root.path)}
         for stage in sql_stages(compiled.stages):
             for scan in stage.scans:
-                source, extents, directory = self._source(scan, catalog)
+                source, extents, directory, read = self._source(scan, catalog)
+                reads[scan.id] = read
                 if bounds != (None, None):
                     files = tuple(between(source.files, *bounds))
                     source = replace(source, files=files, after=bounds[0], until=bounds[1])
@@ -155,9 +179,10 @@ class Querying:
             catalog.sequences(),
             snapshot.cursor,
             total,
+            reads,
         )
 
-    def _source(self, scan: Scan, catalog: PinnedCatalog) -> tuple[ScanSource, int, str]:
+    def _source(self, scan: Scan, catalog: PinnedCatalog) -> tuple[ScanSource, int, str, ColumnsRead]:
         if scan.kind == "external_table":
             raise UnsupportedError(
                 f"External table '{scan.table}' cannot be queried: external tables are not offered here.",
@@ -166,7 +191,7 @@ class Querying:
         database, snapshot = catalog.pinned(scan.database)
         defined = catalog.defined(scan.table)
         if defined is not None:
-            return ScanSource((), table=defined), 0, str(database.path)
+            return ScanSource((), table=defined), 0, str(database.path), ColumnsRead((), ())
         table = snapshot.table(scan.table)
         columns = [table.column(column.name) for column in scan.columns if not is_virtual(column.name)]
         extents = pruned(table, scan.predicates)
@@ -175,6 +200,7 @@ class Querying:
             ScanSource(files, self._engine.keeps_ingestion_time(database, table), total=len(table.extents)),
             len(table.extents),
             str(database.path),
+            ColumnsRead(extents, tuple(column.id for column in columns)),
         )
 
     # -- running
@@ -240,7 +266,9 @@ class Querying:
         if split and prepared.query.row_wise and len(prepared.sources) == 1 and prepared.rows:
             (scan_id, source) = next(iter(prepared.sources.items()))
             share = -(-prepared.bytes // max(parallelism, 1))
-            target = max(min(target_bytes, share), MIN_TASK_BYTES)
+            # What a task reads is a few columns of its files, and many small tasks cost more than they read.
+            read = max(prepared.reads[scan_id].share(), LEAST_SHARE)
+            target = max(min(int(target_bytes / read), share), MIN_TASK_BYTES)
             tasks = tuple(
                 replace(
                     base,
@@ -265,6 +293,9 @@ class TaskPlan:
     bytes: int
     exact: bool = False
 
+
+LEAST_SHARE = 1 / 16
+"""A task's files have at most 1/this of the bytes it aims at, however few of them it reads."""
 
 MIN_TASK_BYTES = 1 << 20
 """Below this, another task costs more than it saves."""

@@ -60,6 +60,7 @@ class ColumnStatistics:
         null_count: number of nulls; None if unknown.
         has_nan: whether a real column holds NaN; True also when that is unknown.
         exact: whether the bounds are values that occur (long strings are cut).
+        size: bytes of the column in the file; None if unknown.
     """
 
     minimum: Any = None
@@ -67,6 +68,7 @@ class ColumnStatistics:
     null_count: int | None = None
     has_nan: bool = False
     exact: bool = True
+    size: int | None = None
 
 
 @dataclass(frozen=True)

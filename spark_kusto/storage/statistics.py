@@ -1,6 +1,6 @@
 """Statistics of an extent's columns: how they are computed, kept in the catalog, and bounded in size.
 
-Kept as JSON: ``{column id: [type, minimum, maximum, null count, has NaN, exact]}``, datetimes as
+Kept as JSON: ``{column id: [type, minimum, maximum, null count, has NaN, exact, size]}``, datetimes as
 microseconds since 1970 and decimals and guids as text, so that no value loses a digit.
 """
 
@@ -11,6 +11,7 @@ import json
 import math
 import uuid
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -67,6 +68,7 @@ def encode_statistics(types: Mapping[int, KustoType], statistics: Mapping[int, C
                 entry.null_count,
                 entry.has_nan,
                 entry.exact,
+                entry.size,
             ]
             for column, entry in statistics.items()
         },
@@ -77,10 +79,10 @@ def encode_statistics(types: Mapping[int, KustoType], statistics: Mapping[int, C
 def decode_statistics(text: str) -> Mapping[int, ColumnStatistics]:
     """Statistics by column id from what the catalog keeps."""
     result: dict[int, ColumnStatistics] = {}
-    for column, (name, minimum, maximum, null_count, has_nan, exact) in json.loads(text).items():
+    for column, (name, minimum, maximum, *rest) in json.loads(text).items():
         kind = KustoType(name)
         result[int(column)] = ColumnStatistics(
-            _decode_value(kind, minimum), _decode_value(kind, maximum), null_count, has_nan, exact
+            _decode_value(kind, minimum), _decode_value(kind, maximum), *rest
         )
     return result
 
@@ -128,20 +130,19 @@ def footer_statistics(
     """
     result: dict[int, ColumnStatistics] = {}
     for position, column in columns.items():
-        chunks = [
-            metadata.row_group(group).column(position).statistics for group in range(metadata.num_row_groups)
-        ]
-        nulls = _null_count(chunks)
+        parts = [metadata.row_group(group).column(position) for group in range(metadata.num_row_groups)]
+        chunks = [part.statistics for part in parts]
         if column.type is KustoType.REAL:
-            result[column.id] = observed.of(column)
+            found = observed.of(column)
         elif column.type is KustoType.DYNAMIC:
-            result[column.id] = ColumnStatistics(null_count=observed.of(column).null_count)
+            found = ColumnStatistics(null_count=observed.of(column).null_count)
         else:
             minimum, maximum = _bounds(chunks, column.type)
             exact = True
             if column.type is KustoType.STRING:
                 minimum, maximum, exact = text_bounds(minimum, maximum)
-            result[column.id] = ColumnStatistics(minimum, maximum, nulls, False, exact)
+            found = ColumnStatistics(minimum, maximum, _null_count(chunks), False, exact)
+        result[column.id] = replace(found, size=sum(part.total_compressed_size for part in parts))
     return result
 
 

@@ -92,6 +92,22 @@ def test_row_groups_of_one_file_are_read_by_several_tasks(cluster: EmbeddedClust
     assert len(pieces) > 2
 
 
+def test_tasks_are_sized_by_the_columns_they_read(cluster: EmbeddedCluster) -> None:
+    wide = {"a": pa.array(range(4_000), pa.int64()), "noise": [os.urandom(400).hex() for _ in range(4_000)]}
+    for _ in range(4):
+        cluster.ingest(DATABASE, "T", pa.table(wide), create=True)
+
+    def tasks(query: str) -> int:
+        return len(cluster.plan_scan(DATABASE, query, target_bytes=1_100_000).tasks)
+
+    assert tasks("T") == 4  # 1.6 MB each
+    assert tasks("T | project a") == 1
+    assert tasks("T | where noise has 'beef' | project a") == 4
+    cluster.execute(DATABASE, ".alter-merge table T (late: long)")
+    assert tasks("T | project late") == 1
+    assert len(cluster.plan_scan(DATABASE, "T | project a", parallelism=2).tasks) == 2
+
+
 def test_the_snapshot_of_a_plan_outlives_changes(cluster: EmbeddedCluster) -> None:
     cluster.ingest(DATABASE, "T", pa.table({"a": [1, 2]}), create=True)
     before = cluster.cursor(DATABASE)
