@@ -25,6 +25,7 @@ Nulls
 from __future__ import annotations
 
 import importlib
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -543,15 +544,23 @@ def refused(name: str, reason: str, *, kind: str = "function", aliases: Iterable
 # --- lookups ------------------------------------------------------------------------------------
 
 _loaded = False
+_begun = False
+_loading = threading.RLock()
 
 
 def load() -> None:
     """Import every family, so that all rows are there."""
-    global _loaded
-    if not _loaded:
-        _loaded = True
+    global _loaded, _begun
+    if _loaded:
+        return
+    # Other threads wait until everything is there; families that ask while they are imported do not.
+    with _loading:
+        if _begun:
+            return
+        _begun = True
         functions = importlib.import_module("spark_kusto.kql.functions")
         functions.load()
+        _loaded = True
 
 
 def scalars() -> Mapping[str, ScalarRow | SpecialRow | RefusedRow]:

@@ -254,6 +254,26 @@ def test_threads_share_a_cluster(cluster: EmbeddedCluster) -> None:
     assert all(answers)
 
 
+def test_the_first_queries_of_a_process_may_come_together(tmp_path: Path) -> None:
+    """What is imported when it is first needed is there for every thread, or waited for."""
+    code = f"""
+import threading
+from spark_kusto import connect
+cluster = connect({str(tmp_path / "cluster")!r})
+together, answers = threading.Barrier(6), []
+def ask():
+    together.wait()
+    query = "range a from 1 to 9 step 1 | where strlen(tostring(a)) == 1 | summarize sum(a)"
+    answers.append(cluster.query("NetDefaultDB", query).rows)
+threads = [threading.Thread(target=ask) for _ in range(6)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+print(answers == [[(45,)]] * 6)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "True", done.stderr[-2000:]
+
+
 def test_command_results_can_be_piped_and_named(run: Callable[..., Result]) -> None:
     run(".create tables A (x:long), B (y:long)")
     assert run(".show tables | where TableName == 'B' | count").rows == [(1,)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ _OPERATORS: dict[type, OperatorBinder] = {}
 _SOURCES: dict[type, SourceBinder] = {}
 _NAMES: dict[str, str] = {}
 _loaded = False
+_begun = False
+_loading = threading.RLock()
 
 _MODULES = (
     "rows",
@@ -42,13 +45,19 @@ _MODULES = (
 
 
 def _load() -> None:
-    global _loaded
-    if not _loaded:
-        _loaded = True
+    global _loaded, _begun
+    if _loaded:
+        return
+    # Other threads wait until everything is there.
+    with _loading:
+        if _begun:
+            return
+        _begun = True
         import importlib
 
         for module in _MODULES:
             importlib.import_module(f"spark_kusto.kql.binder.{module}")
+        _loaded = True
 
 
 def operator(kind: type, *names: str) -> Callable[[OperatorBinder], OperatorBinder]:
