@@ -182,39 +182,88 @@ def arrow_values(values: list[Any], kind: KustoType) -> pa.Array:
 def _per_value(row: registry.PythonRow, function: PythonFunction) -> Callable[..., Any]:
     call = row.function
     kinds = function.parameters
+    readers = [_READERS.get(kind) for kind in kinds]
     empty = "" if function.returns is KustoType.STRING else None
+    skips_null = not row.calls_on_null
+
+    def of_lists(*arrays: Any) -> Any:
+        columns = [
+            python_values(array, kind, is_list=position < row.lists)
+            for position, (array, kind) in enumerate(zip(arrays, kinds, strict=True))
+        ]
+        return arrow_values([call(*values) for values in zip(*columns, strict=True)], function.returns)
+
+    def answer(values: list[Any]) -> Any:
+        if skips_null and any(value is None for value in values):
+            return empty
+        return call(*values)
 
     def run(*arrays: Any) -> Any:
-        raw = [array.to_pylist() for array in arrays]
-        readers = [
-            None if position < row.lists else _READERS.get(kind) for position, kind in enumerate(kinds)
-        ]
-        if row.lists:
-            columns = [
-                python_values(array, kind, is_list=position < row.lists)
-                for position, (array, kind) in enumerate(zip(arrays, kinds, strict=True))
-            ]
-            answers = [call(*values) for values in zip(*columns, strict=True)]
-            return arrow_values(answers, function.returns)
-        known: dict[tuple[Any, ...], Any] = {}
-        answers = []
-        for values in zip(*raw, strict=True):
-            answer = known.get(values, known)
-            if answer is known:
-                if not row.calls_on_null and None in values:
-                    answer = empty
-                else:
-                    answer = call(
-                        *(
-                            value if read is None or value is None else read(value)
-                            for value, read in zip(values, readers, strict=True)
-                        )
-                    )
-                known[values] = answer
-            answers.append(answer)
-        return arrow_values(answers, function.returns)
+        """Calls the function once for each different row of arguments."""
+        import pyarrow
 
-    return run
+        length = len(arrays[0])
+        if not length:
+            return arrow_values([], function.returns)
+        values: list[Any] = [None] * len(arrays)
+        varying: list[int] = []
+        for place, array in enumerate(arrays):
+            if _is_constant(array):
+                values[place] = _read(array[0].as_py(), readers[place])
+            else:
+                varying.append(place)
+        if not varying:
+            return pyarrow.repeat(arrow_values([answer(values)], function.returns)[0], length)
+        if len(varying) == 1:
+            (place,) = varying
+            encoded = _encoded(arrays[place])
+            given = encoded.dictionary.to_pylist()
+            indices = encoded.indices
+        else:
+            known: dict[tuple[Any, ...], int] = {}
+            columns = [arrays[place].to_pylist() for place in varying]
+            numbers = [known.setdefault(each, len(known)) for each in zip(*columns, strict=True)]
+            given = list(known)
+            indices = pyarrow.array(numbers, pyarrow.int32())
+        answers = []
+        for each in given:
+            if len(varying) == 1:
+                values[place] = _read(each, readers[place])
+            else:
+                for position, value in zip(varying, each, strict=True):
+                    values[position] = _read(value, readers[position])
+            answers.append(answer(values))
+        found = arrow_values(answers, function.returns)
+        return found if len(given) == length else found.take(indices)
+
+    return of_lists if row.lists else run
+
+
+def _read(value: Any, reader: Callable[[Any], Any] | None) -> Any:
+    return value if reader is None or value is None else reader(value)
+
+
+def _is_constant(array: Any) -> bool:
+    """Whether an array holds one value throughout, as constant arguments do."""
+    import pyarrow
+    import pyarrow.compute as pc
+
+    first, last = array[0].as_py(), array[len(array) - 1].as_py()
+    if first is None or first != last:
+        return first is None and array.null_count == len(array)
+    if array.null_count:
+        return False
+    if len(array) < 3:
+        return True
+    return bool(pc.all(pc.equal(array, pyarrow.scalar(first, array.type))).as_py())
+
+
+def _encoded(array: Any) -> Any:
+    import pyarrow
+
+    if isinstance(array, pyarrow.ChunkedArray):
+        array = array.combine_chunks()
+    return array.dictionary_encode("encode")
 
 
 def udf(function: PythonFunction) -> Udf:

@@ -228,12 +228,16 @@ def widest(types: tuple[KustoType, ...]) -> KustoType:
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """One signature of a function."""
+    """One signature of a function.
+
+    ``items`` writes the SQL list of texts whose JSON the call gives, for taking one of them.
+    """
 
     parameters: tuple[Parameter, ...]
     returns: ReturnType
     sql: Sql
     nulls: str | None = None
+    items: Emitter | None = None
 
     @property
     def least(self) -> int:
@@ -249,7 +253,11 @@ class Overload:
 
 
 def overload(
-    parameters: Sequence[ParameterLike], returns: ReturnType, sql: Sql, nulls: str | None = None
+    parameters: Sequence[ParameterLike],
+    returns: ReturnType,
+    sql: Sql,
+    nulls: str | None = None,
+    items: Emitter | None = None,
 ) -> Overload:
     """An overload, for rows with several."""
-    return Overload(tuple(parameter(p) for p in parameters), returns, sql, nulls)
+    return Overload(tuple(parameter(p) for p in parameters), returns, sql, nulls, items)

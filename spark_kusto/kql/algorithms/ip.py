@@ -23,7 +23,8 @@ _V4_PREFIX = re.compile(rf"(?:{_OCTET}\.){{1,3}}", re.ASCII)
 _V4_EXACT = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}", re.ASCII)
 _V4_SUFFIX = re.compile(r"::(?:[fF]{4}:)?(\d+\.\d+\.\d+\.\d+)", re.ASCII)
 
-_PRIVATE = ((0x0A000000, 8), (0xAC100000, 12), (0xC0A80000, 16))
+PRIVATE = ((0x0A000000, 8), (0xAC100000, 12), (0xC0A80000, 16))
+"""The private networks: address and prefix."""
 
 
 @lru_cache(maxsize=1 << 16)
@@ -132,7 +133,7 @@ def ipv4_is_private(address: str) -> bool | None:
     if found is None:
         return None
     base = found[0] & _mask_v4(found[1])
-    return any(base & _mask_v4(bits) == network for network, bits in _PRIVATE)
+    return any(base & _mask_v4(bits) == network for network, bits in PRIVATE)
 
 
 def ipv4_netmask_suffix(address: str) -> int | None:

@@ -226,6 +226,13 @@ python_scalar("$array_index_of", [DYNAMIC, DYNAMIC, LONG, LONG, LONG], LONG, _in
 
 
 def _array_index_of(call: Emission) -> str:
+    if len(call.arguments) == 2 and call.types[1] is STRING:
+        return call.once(
+            "CASE WHEN json_type({a}) = 'ARRAY' THEN CAST(coalesce(list_position("
+            "CAST(json_extract({a}, '$[*]') AS VARCHAR[]), {v}), 0) - 1 AS BIGINT) END",
+            a=call.sql[0],
+            v=json_of(call, call.arguments[1]),
+        )
     defaults = ["0", "-1", "1"]
     given = [f"CAST({sql} AS BIGINT)" for sql in call.sql[2:]]
     return call.udf(
@@ -352,13 +359,22 @@ def _has_element(array: Any, value: Any) -> bool | None:
 
 
 python_scalar("$set_has_element", [DYNAMIC, DYNAMIC], BOOL, _has_element)
-scalar(
-    "set_has_element",
-    [_SET, parameter(ANY, "value")],
-    BOOL,
-    lambda call: call.udf("$set_has_element", call.sql[0], json_of(call, call.arguments[1])),
-    nulls="maybe",
-)
+
+
+def _set_has_element(call: Emission) -> str:
+    array, value = call.sql[0], json_of(call, call.arguments[1])
+    if call.types[1] is not STRING:
+        return call.udf("$set_has_element", array, value)
+    # Texts are equal where their JSON is; 1 and 1.0, say, are equal too.
+    return call.once(
+        "CASE WHEN json_type({a}) = 'ARRAY'"
+        " THEN list_contains(CAST(json_extract({a}, '$[*]') AS VARCHAR[]), {v}) END",
+        a=array,
+        v=value,
+    )
+
+
+scalar("set_has_element", [_SET, parameter(ANY, "value")], BOOL, _set_has_element, nulls="maybe")
 
 
 def _set_equals(left: Any, right: Any) -> bool | None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
+from spark_kusto.kql.algorithms import jsonpath
 from spark_kusto.kql.functions.dynamics import json_of
-from spark_kusto.kql.registry import ANY, BOOL, DYNAMIC, STRING, parameter, python_scalar, repeated, scalar
+from spark_kusto.kql.registry import (
+    ANY,
+    BOOL,
+    DYNAMIC,
+    STRING,
+    Emission,
+    parameter,
+    python_scalar,
+    repeated,
+    scalar,
+)
 
 _BAG = parameter(DYNAMIC, "bag")
 
@@ -22,42 +32,25 @@ def _bag_merge(*bags: Any) -> dict[str, Any] | None:
     return merged
 
 
-def _bag_keys(bag: Any) -> list[str] | None:
-    return list(bag) if isinstance(bag, dict) else None
-
-
-def _path_steps(key: str) -> list[str] | None:
-    """The names in a JSON path such as ``$.a.b`` or ``$['a b']``, or None for a plain key."""
-    if not key.startswith("$."):
-        return None
-    return key[2:].split(".")
+def _path_steps(key: str) -> tuple[str | int, ...]:
+    """The steps of a JSON path such as ``$.a.b`` or ``$['a b']``; a plain key is one step."""
+    steps = jsonpath.parse(key) if key.startswith(("$.", "$[")) else None
+    return steps or (key,)
 
 
 def _bag_remove_keys(bag: Any, keys: Any) -> Any:
     if not isinstance(bag, dict):
         return None
-    answer = json.loads(json.dumps(bag))
     for key in keys if isinstance(keys, list) else [keys]:
-        steps = _path_steps(str(key))
-        if steps is None:
-            answer.pop(str(key), None)
-            continue
-        holder = answer
-        for step in steps[:-1]:
-            holder = holder.get(step) if isinstance(holder, dict) else None
-        if isinstance(holder, dict):
-            holder.pop(steps[-1], None)
-    return answer
+        bag = jsonpath.without(bag, _path_steps(str(key)))
+    return bag
 
 
 def _bag_has_key(bag: Any, key: str) -> bool | None:
     if not isinstance(bag, dict):
         return None
-    steps = _path_steps(key)
-    if steps is None:
-        return key in bag
     holder: Any = bag
-    for step in steps:
+    for step in _path_steps(key):
         if not isinstance(holder, dict) or step not in holder:
             return False
         holder = holder[step]
@@ -67,15 +60,16 @@ def _bag_has_key(bag: Any, key: str) -> bool | None:
 def _bag_set_key(bag: Any, key: str, value: Any) -> Any:
     if bag is not None and not isinstance(bag, dict):
         return None
-    answer = json.loads(json.dumps(bag or {}))
-    steps = _path_steps(key) or [key]
-    holder = answer
-    for step in steps[:-1]:
-        if not isinstance(holder.get(step), dict):
-            holder[step] = {}
-        holder = holder[step]
-    holder[steps[-1]] = value
-    return answer
+    return _with(bag or {}, _path_steps(key), value)
+
+
+def _with(bag: Any, steps: tuple[str | int, ...], value: Any) -> Any:
+    """A copy of the bag with the value at the end of the steps; bags on the way are made."""
+    if not steps:
+        return value
+    held = bag if isinstance(bag, dict) else {}
+    name = str(steps[0])
+    return {**held, name: _with(held.get(name), steps[1:], value)}
 
 
 def _bag_zip(keys: Any, values: Any) -> dict[str, Any] | None:
@@ -90,9 +84,31 @@ def _bag_zip(keys: Any, values: Any) -> dict[str, Any] | None:
 
 
 python_scalar("bag_merge", [_BAG, repeated(DYNAMIC, "bag")], DYNAMIC, _bag_merge, calls_on_null=True)
-python_scalar("bag_keys", [_BAG], DYNAMIC, _bag_keys)
+scalar(
+    "bag_keys",
+    [_BAG],
+    DYNAMIC,
+    lambda call: call.once(
+        "CASE WHEN json_type({b}) = 'OBJECT' THEN CAST(to_json(json_keys({b})) AS VARCHAR) END", b=call.sql[0]
+    ),
+    nulls="maybe",
+)
 python_scalar("bag_remove_keys", [_BAG, parameter(DYNAMIC, "keys")], DYNAMIC, _bag_remove_keys)
-python_scalar("bag_has_key", [_BAG, parameter(STRING, "key")], BOOL, _bag_has_key)
+python_scalar("$bag_has_key", [DYNAMIC, STRING], BOOL, _bag_has_key)
+
+
+def _bag_has_key_sql(call: Emission) -> str:
+    key = call.arguments[1].value
+    if not isinstance(key, str) or len(_path_steps(key)) > 1 or _path_steps(key) != (key,):
+        return call.udf("$bag_has_key", *call.sql)
+    return call.once(
+        "CASE WHEN json_type({b}) = 'OBJECT' THEN list_contains(json_keys({b}), {k}) END",
+        b=call.sql[0],
+        k=call.sql[1],
+    )
+
+
+scalar("bag_has_key", [_BAG, parameter(STRING, "key")], BOOL, _bag_has_key_sql, nulls="maybe")
 python_scalar("$bag_set_key", [DYNAMIC, STRING, DYNAMIC], DYNAMIC, _bag_set_key, calls_on_null=True)
 scalar(
     "bag_set_key",
@@ -105,25 +121,7 @@ python_scalar("bag_zip", [parameter(DYNAMIC, "keys"), parameter(DYNAMIC, "values
 
 
 def _treepath(value: Any) -> list[str] | None:
-    paths: list[str] = []
-
-    def walk(node: Any, path: str) -> None:
-        if isinstance(node, dict):
-            for key, item in node.items():
-                here = f"{path}['{key}']"
-                paths.append(here)
-                walk(item, here)
-        elif isinstance(node, list):
-            # Items have no paths of their own: [0] stands for them all.
-            here = f"{path}[0]"
-            paths.append(here)
-            for item in node:
-                walk(item, here)
-
-    if not isinstance(value, dict | list):
-        return None
-    walk(value, "")
-    return list(dict.fromkeys(paths))
+    return jsonpath.tree_paths(value) if isinstance(value, dict | list) else None
 
 
 python_scalar("treepath", [parameter(DYNAMIC, "object")], DYNAMIC, _treepath, column="tree_{0}")

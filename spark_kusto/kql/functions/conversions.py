@@ -32,11 +32,6 @@ TICKS_PER_SECOND = 10_000_000
 TICKS_PER_DAY = 86_400 * TICKS_PER_SECOND
 
 
-def unquoted(sql: str) -> str:
-    """SQL of the text in a dynamic value: strings without their quotes, all else as JSON text."""
-    return f"json_extract_string({sql}, '$')"
-
-
 def timespan_text(call: Emission, sql: str) -> str:
     """SQL of ``[-][d.]hh:mm:ss[.fffffff]``."""
     ticks = "abs({t})"
@@ -67,7 +62,7 @@ def text_or_null(call: Emission, argument: Argument) -> str:
     if kind is STRING:
         return sql
     if kind is DYNAMIC:
-        return unquoted(sql)
+        return argument.text
     if kind is DATETIME:
         return f"strftime({sql}, '%Y-%m-%dT%H:%M:%S.%f0Z')"
     if kind is TIMESPAN:
@@ -109,7 +104,7 @@ def _integer(target: str) -> Callable[[Emission], str]:
                 f"CASE WHEN regexp_matches({{x}}, '{_INTEGER_TEXT}') THEN TRY_CAST({{x}} AS {target})"
                 f" WHEN {{x}} IN ('true', 'false') THEN CAST({{x}} = 'true' AS {target})"
                 f" ELSE TRY_CAST(trunc(TRY_CAST({{x}} AS DOUBLE)) AS {target}) END",
-                x=unquoted(sql),
+                x=argument.text,
             )
         if kind is STRING:
             return call.once(
@@ -128,7 +123,7 @@ def _floating(call: Emission) -> str:
         return call.once(
             "CASE WHEN {x} IN ('true', 'false') THEN CAST({x} = 'true' AS DOUBLE)"
             " ELSE TRY_CAST({x} AS DOUBLE) END",
-            x=unquoted(sql),
+            x=argument.text,
         )
     if kind is STRING:
         return f"TRY_CAST({sql} AS DOUBLE)"
@@ -143,7 +138,7 @@ def _decimal(call: Emission) -> str:
     argument = call.arguments[0]
     kind, sql = argument.type, argument.sql
     if kind is DYNAMIC:
-        return f"TRY_CAST({unquoted(sql)} AS DECIMAL(38, 18))"
+        return f"TRY_CAST({argument.text} AS DECIMAL(38, 18))"
     if kind is DATETIME:
         return f"CAST(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS} AS DECIMAL(38, 18))"
     if kind is GUID:
@@ -165,7 +160,7 @@ def _boolean(call: Emission) -> str:
         return call.once(
             "CASE WHEN {x} = 'true' THEN true WHEN {x} = 'false' THEN false"
             " WHEN TRY_CAST({x} AS DOUBLE) IS NOT NULL THEN TRY_CAST({x} AS DOUBLE) <> 0 END",
-            x=f"lower(trim({unquoted(sql) if kind is DYNAMIC else sql}))",
+            x=f"lower(trim({argument.text if kind is DYNAMIC else sql}))",
         )
     return "CAST(NULL AS BOOLEAN)"
 
@@ -174,6 +169,12 @@ def _ticks_to_datetime(sql: str) -> str:
     # 3155378975999999999 is the last tick of the year 9999.
     micros = f"({sql} - {UNIX_EPOCH_TICKS}) // 10"
     return f"CASE WHEN {sql} BETWEEN 0 AND 3155378975999999999 THEN make_timestamp({micros}) END"
+
+
+# What American programs write; a year of two digits is left to the slower reading.
+_AMERICAN = ", ".join(
+    f"'%m/%d/%Y{clock}'" for clock in ("", " %H:%M:%S", " %I:%M:%S %p", " %H:%M", " %I:%M %p")
+)
 
 
 def datetime_sql(call: Emission) -> str:
@@ -190,8 +191,10 @@ def datetime_sql(call: Emission) -> str:
         return call.once(
             # A zone in the text is an offset to UTC; a text without one is UTC.
             "coalesce(CASE WHEN regexp_matches({x}, '^\\d{{4}}-\\d\\d-\\d\\d') THEN"
-            " CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP) END, " + call.udf("$todatetime", "{x}") + ")",
-            x=unquoted(sql) if kind is DYNAMIC else sql,
+            " CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP)"
+            " WHEN regexp_matches({x}, '^\\d{{1,2}}/\\d{{1,2}}/\\d{{4}}($| )')"
+            f" THEN try_strptime({{x}}, [{_AMERICAN}]) END, " + call.udf("$todatetime", "{x}") + ")",
+            x=argument.text if kind is DYNAMIC else sql,
         )
     return "CAST(NULL AS TIMESTAMP)"
 
@@ -209,7 +212,7 @@ def timespan_sql(call: Emission) -> str:
     if kind is DATETIME:
         return f"(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS})"
     if kind in (STRING, DYNAMIC):
-        return call.udf("$totimespan", unquoted(sql) if kind is DYNAMIC else sql)
+        return call.udf("$totimespan", argument.text if kind is DYNAMIC else sql)
     return "CAST(NULL AS BIGINT)"
 
 
@@ -219,7 +222,7 @@ def _guid(call: Emission) -> str:
     if kind is GUID:
         return sql
     if kind in (STRING, DYNAMIC):
-        return f"TRY_CAST({unquoted(sql) if kind is DYNAMIC else sql} AS UUID)"
+        return f"TRY_CAST({argument.text if kind is DYNAMIC else sql} AS UUID)"
     return "CAST(NULL AS UUID)"
 
 

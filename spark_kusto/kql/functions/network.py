@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from spark_kusto.kql.algorithms import ip, urls, user_agent
 from spark_kusto.kql.registry import (
     BOOL,
     DYNAMIC,
     LONG,
     STRING,
+    arrow_scalar,
     optional,
     parameter,
     python_scalar,
@@ -18,14 +22,33 @@ from spark_kusto.kql.registry import (
 _NETWORKS = frozenset({STRING, DYNAMIC})
 _ADDRESS = frozenset({STRING, LONG})
 
-python_scalar("ipv4_compare", [STRING, STRING, optional(LONG, 32, "prefix")], LONG, ip.ipv4_compare)
-python_scalar("ipv4_is_match", [STRING, STRING, optional(LONG, 32, "prefix")], BOOL, ip.ipv4_is_match)
-python_scalar("ipv4_is_in_range", [STRING, STRING], BOOL, ip.ipv4_is_in_range)
-python_scalar("ipv4_is_in_any_range", [STRING, repeated(_NETWORKS, "range")], BOOL, ip.ipv4_is_in_any_range)
-python_scalar("ipv4_is_private", [STRING], BOOL, ip.ipv4_is_private)
+
+def _over_columns(name: str) -> Callable[..., Any]:
+    """A function of ``ip_columns``, which needs NumPy and is loaded when first called."""
+
+    def run(*columns: Any) -> Any:
+        from spark_kusto.kql.algorithms import ip_columns
+
+        return getattr(ip_columns, name)(*columns)
+
+    return run
+
+
+_PREFIX = optional(LONG, 32, "prefix")
+arrow_scalar("ipv4_compare", [STRING, STRING, _PREFIX], LONG, _over_columns("compare"), nulls="maybe")
+arrow_scalar("ipv4_is_match", [STRING, STRING, _PREFIX], BOOL, _over_columns("is_match"), nulls="maybe")
+arrow_scalar("ipv4_is_in_range", [STRING, STRING], BOOL, _over_columns("is_in_range"), nulls="maybe")
+arrow_scalar(
+    "ipv4_is_in_any_range",
+    [STRING, repeated(_NETWORKS, "range")],
+    BOOL,
+    _over_columns("is_in_any_range"),
+    nulls="maybe",
+)
+arrow_scalar("ipv4_is_private", [STRING], BOOL, _over_columns("is_private"), nulls="maybe")
 python_scalar("ipv4_netmask_suffix", [STRING], LONG, ip.ipv4_netmask_suffix)
 python_scalar("ipv4_range_to_cidr_list", [STRING, STRING], DYNAMIC, ip.ipv4_range_to_cidr_list)
-python_scalar("parse_ipv4", [STRING], LONG, ip.parse_ipv4)
+arrow_scalar("parse_ipv4", [STRING], LONG, _over_columns("parse"), nulls="maybe")
 python_scalar("parse_ipv4_mask", [STRING, LONG], LONG, ip.parse_ipv4_mask)
 python_scalar(
     "format_ipv4", [parameter(_ADDRESS, "ip"), optional(LONG, 32, "prefix")], STRING, ip.format_ipv4

@@ -132,20 +132,23 @@ scalar(
 )
 
 
-def _split(call: Emission) -> str:
+def _parts(call: Emission) -> str:
     source = text(call, call.arguments[0])
-    delimiter = call.arguments[1].value
-    parts = f"[{source}]" if delimiter == "" else f"string_split({source}, {call.sql[1]})"
-    if len(call.arguments) < 3:
-        return f"CAST(to_json({parts}) AS VARCHAR)"
+    return f"[{source}]" if call.arguments[1].value == "" else f"string_split({source}, {call.sql[1]})"
+
+
+def _one_part(call: Emission) -> str:
+    parts = _parts(call).replace("{", "{{").replace("}", "}}")
     return call.once(f"CAST(to_json(list_slice({parts}, {{i}} + 1, {{i}} + 1)) AS VARCHAR)", i=call.sql[2])
 
 
+_SPLIT = [parameter(ANY, "source"), parameter(STRING, "delimiter")]
 scalar(
     "split",
-    [parameter(ANY, "source"), parameter(STRING, "delimiter"), optional(INTEGER, name="index")],
-    DYNAMIC,
-    _split,
+    [
+        overload(_SPLIT, DYNAMIC, lambda call: f"CAST(to_json({_parts(call)}) AS VARCHAR)", items=_parts),
+        overload([*_SPLIT, parameter(INTEGER, "index")], DYNAMIC, _one_part),
+    ],
     column="{0}",
 )
 
@@ -334,8 +337,34 @@ def _has_any_index(source: Any, values: Any) -> int:
     return -1
 
 
-python_scalar(
-    "has_any_index", [parameter(STRING, "source"), parameter(DYNAMIC, "values")], LONG, _has_any_index
+python_scalar("$has_any_index", [STRING, DYNAMIC], LONG, _has_any_index)
+
+_MOST_TERMS = 100
+"""Most terms that are looked for one by one in SQL."""
+
+_SOURCE = "\0source\0"
+"""Where the text that is searched is put in."""
+
+
+def _has_any_index_sql(call: Emission) -> str:
+    from spark_kusto.kql.binder.strings import has_sql
+
+    terms = call.arguments[1].value
+    known = isinstance(terms, list) and len(terms) <= _MOST_TERMS
+    if not known or not all(isinstance(term, str) and term.isascii() for term in terms):
+        return call.udf("$has_any_index", *call.sql)
+    if not terms:
+        return "-1::BIGINT"
+    tests = [f"WHEN {has_sql(_SOURCE, term, False)} THEN {place}" for place, term in enumerate(terms)]
+    body = f"CAST(CASE {' '.join(tests)} ELSE -1 END AS BIGINT)"
+    return call.once(body.replace("{", "{{").replace("}", "}}").replace(_SOURCE, "{s}"), s=call.sql[0])
+
+
+scalar(
+    "has_any_index",
+    [parameter(STRING, "source"), parameter(DYNAMIC, "values")],
+    LONG,
+    _has_any_index_sql,
 )
 
 scalar("regex_quote", [ANY], STRING, lambda call: f"regexp_escape({text(call, call.arguments[0])})")
@@ -443,7 +472,7 @@ def _isempty(call: Emission) -> str:
     if argument.type is STRING:
         return f"({argument.sql} = '')"
     if argument.type is DYNAMIC:
-        return f"(coalesce(json_extract_string({argument.sql}, '$'), '') = '')"
+        return f"(coalesce({argument.text}, '') = '')"
     return f"({argument.sql} IS NULL)"
 
 
@@ -452,7 +481,7 @@ def _isnotempty(call: Emission) -> str:
     if argument.type is STRING:
         return f"({argument.sql} <> '')"
     if argument.type is DYNAMIC:
-        return f"(coalesce(json_extract_string({argument.sql}, '$'), '') <> '')"
+        return f"(coalesce({argument.text}, '') <> '')"
     return f"({argument.sql} IS NOT NULL)"
 
 

@@ -30,6 +30,9 @@ from spark_kusto.kql.sql.arithmetic import WRAPPING, integer_arithmetic
 from spark_kusto.kql.sql.literals import literal, string
 from spark_kusto.types import KustoType
 
+ROW = "row_"
+"""What the names of values begin with that stand for subqueries in a lambda."""
+
 _CALL = re.compile(r"[A-Za-z_]\w*\(|\(|CAST\(|CASE ")
 _closed_templates: dict[str, str] = {}
 
@@ -135,6 +138,9 @@ class ExpressionWriter:
             case Or():
                 return f"({' OR '.join([self.write(t, in_filter) for t in expression.terms])})"
             case Path():
+                item = self._item(expression)
+                if item is not None:
+                    return f"CAST(to_json({item}) AS VARCHAR)"
                 return f"nullif(json_extract({self._path(expression)})::VARCHAR, 'null')"
             case ScalarQuery():
                 text = f"({self._query(expression.node, (expression.column,))} LIMIT 1)"
@@ -154,12 +160,37 @@ class ExpressionWriter:
     def text(self, expression: Expr) -> str:
         """SQL of a dynamic value as plain text: a string without its quotes; may be NULL."""
         if isinstance(expression, Path):
+            item = self._item(expression)
+            if item is not None:
+                return item
             return f"json_extract_string({self._path(expression)})"
         return f"json_extract_string({self.write(expression)}, '$')"
 
+    def _item(self, path: Path) -> str | None:
+        """SQL of one text of a list of texts, such as ``split(s, ",")[1]``, which needs no JSON."""
+        base, step = path.base, path.steps[0]
+        if not (isinstance(base, Apply) and base.shape.items and isinstance(step, int)):
+            return None
+        if len(path.steps) > 1:
+            return None
+        arguments = self._arguments(base.arguments)
+        emission = Emission(base.name, arguments, base.type, python=self.python, fresh=self.fresh)
+        return f"{base.shape.items(emission)}[{step + 1 if step >= 0 else step}]"
+
+    def _looked_into(self, base: Expr) -> str:
+        """SQL of a dynamic value of which only a part is taken: text that is no JSON has no parts."""
+        if not (isinstance(base, Apply) and base.name == "parse_json"):
+            return self.write(base)
+        (source,) = base.arguments
+        if source.type is not KustoType.STRING or isinstance(source, Literal):
+            return self.write(base)
+        # The text as it stands is looked into; what parse_json() gives would be written and read again.
+        emission = Emission(base.name, (), KustoType.DYNAMIC, fresh=self.fresh)
+        return emission.once("CASE WHEN json_valid({x}) THEN {x} END", x=self.write(source))
+
     def _path(self, path: Path) -> str:
         """Arguments of a JSON extraction: text and path."""
-        base = self.write(path.base)
+        base = self._looked_into(path.base)
         if all(not isinstance(step, Expr) for step in path.steps):
             return f"{base}, {string(json_path(path.steps))}"  # type: ignore[arg-type]
         parts: list[str] = []
@@ -205,7 +236,9 @@ class ExpressionWriter:
         return tuple(self._argument(self.write(expression), expression) for expression in expressions)
 
     def _argument(self, sql: str, expression: Expr) -> Argument:
-        plain = partial(self.text, expression) if type(expression) is Path else None
+        # Values that were put in for it stand in the SQL alone.
+        own = type(expression) is Path and not sql.startswith(ROW)
+        plain = partial(self.text, expression) if own else None
         return Argument(
             sql,
             expression.type,
@@ -240,7 +273,7 @@ class ExpressionWriter:
         text = self._call(call, texts, in_filter)
         if "(SELECT " in text and ("try(" in text or "lambda " in text):
             # DuckDB takes no subquery in try() or in a lambda: the values go in as its parameter.
-            row = self.fresh()
+            row = f"{ROW}{self.fresh()}"
             fields = {f"x{place}": sql for place, sql in enumerate(texts) if "(SELECT " in sql}
             inner = [f"{row}.x{place}" if f"x{place}" in fields else sql for place, sql in enumerate(texts)]
             values = ", ".join(f"{name} := {sql}" for name, sql in fields.items())
