@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 
+from spark_kusto.client.copied_reads import ExtentCopy, copies, read_copy, upload_extents
 from spark_kusto.engine.exporting import (
     COMPRESSIONS,
     DEFAULT_FILE_BYTES,
@@ -54,9 +55,10 @@ def export_settings(options: Mapping[str, Any] | None) -> ExportSettings:
     Raises:
         OptionError: one cannot be read.
     """
-    size, compression = DEFAULT_FILE_BYTES, COMPRESSIONS[0]
+    size, compression, asked = DEFAULT_FILE_BYTES, COMPRESSIONS[0], False
     for name, value in (options or {}).items():
         known = next((k for k in (*_KNOWN, *_ELSEWHERE) if k.lower() == name.lower()), None)
+        asked |= known in _KNOWN
         if known == "sizeLimit":
             try:
                 size = int(value) * 1024 * 1024
@@ -77,7 +79,7 @@ def export_settings(options: Mapping[str, Any] | None) -> ExportSettings:
             close = nearest(name, (*_KNOWN, *_ELSEWHERE))
             if close is not None:
                 raise OptionError(f"There is no export option '{name}'.", remedy=f"Did you mean '{close}'?")
-    return ExportSettings(size, compression)
+    return ExportSettings(size, compression, asked)
 
 
 def wants_export(prepared: Prepared, mode: str, *, through_blobs: bool) -> bool:
@@ -96,9 +98,15 @@ def wants_export(prepared: Prepared, mode: str, *, through_blobs: bool) -> bool:
 
 @dataclass(frozen=True)
 class BlobTask:
-    """One staged blob of a result, and the right to read it; prints without secrets."""
+    """One staged blob of a result, and the right to read it; prints without secrets.
+
+    Attributes:
+        grant: the right.
+        fields: field ids of the result's columns, where the blob is an extent.
+    """
 
     grant: DownloadGrant
+    fields: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -168,7 +176,8 @@ def export_result(
     if staging is None:
         made = _into_the_directory(home, purpose, expiry, run)
     else:
-        made = _through_blobs(staging, home.name, purpose, run)
+        extents = copies(prepared, settings, engine.resources.thread_count)
+        made = _through_blobs(staging, home.name, purpose, extents, run, activity)
     activity.result = {"rows": made.rows, "bytes": made.bytes}
     return made
 
@@ -191,20 +200,31 @@ def _into_the_directory(
 
 
 def _through_blobs(
-    staging: TransientStorage, database: str, purpose: str, run: Callable[[Output], None]
+    staging: TransientStorage,
+    database: str,
+    purpose: str,
+    extents: list[ExtentCopy] | None,
+    run: Callable[[Output], None],
+    activity: Activity,
 ) -> StagedResult:
     directory = staging.begin(database, purpose)
-    blobs = _Blobs(directory)
+    made: list[tuple[StagedBlob, int, tuple[int, ...] | None]]
     try:
-        run(blobs)
-        grants = [directory.download_grant(blob) for blob, _ in blobs.made]
+        if extents is None:
+            blobs = _Blobs(directory)
+            run(blobs)
+            made = [(blob, rows, None) for blob, rows in blobs.made]
+        else:
+            uploaded = upload_extents(extents, directory, activity)
+            made = [(blob, copy.file.rows, copy.fields) for blob, copy in uploaded]
+        grants = [directory.download_grant(blob) for blob, _, _ in made]
     except BaseException:
         directory.delete()
         raise
     ends = [grant.expires for grant in grants if grant.expires is not None]
     parts = [
-        StagedPart(BlobTask(grant), rows, blob.length)
-        for grant, (blob, rows) in zip(grants, blobs.made, strict=True)
+        StagedPart(BlobTask(grant, fields), rows, blob.length)
+        for grant, (blob, rows, fields) in zip(grants, made, strict=True)
     ]
     return StagedResult(tuple(parts), min([directory.expires, *ends]))
 
@@ -249,4 +269,7 @@ def read_blob_task(task: BlobTask) -> Iterator[pa.RecordBatch]:
         StagingError: it cannot be read, is gone, or is not what was staged.
     """
     with task.grant.stream() as stream:
-        yield from stream_parquet(stream)
+        if task.fields is None:
+            yield from stream_parquet(stream)
+        else:
+            yield from read_copy(stream, task.fields)

@@ -50,10 +50,12 @@ class ExportSettings:
     Attributes:
         file_bytes: size after which another file begins.
         compression: one of ``COMPRESSIONS``.
+        is_asked: somebody asked for files of this kind.
     """
 
     file_bytes: int = DEFAULT_FILE_BYTES
     compression: str = COMPRESSIONS[0]
+    is_asked: bool = False
 
 
 class OutputFile(Protocol):
@@ -299,10 +301,18 @@ def read_parquet(file: IO[bytes]) -> Iterator[pa.RecordBatch]:
         yield from parquet.iter_batches(batch_size=_BATCH_ROWS)
 
 
-def stream_parquet(file: io.RawIOBase) -> Iterator[pa.RecordBatch]:
-    """The same of a file that is better read from its beginning to its end, a row group at a time."""
+def stream_parquet(
+    file: io.RawIOBase, columns: Callable[[pa.Schema], list[str]] | None = None
+) -> Iterator[pa.RecordBatch]:
+    """The same of a file that is better read from its beginning to its end, a row group at a time.
+
+    Args:
+        file: the file.
+        columns: picks columns by name, of the file's schema; all by default.
+    """
     import pyarrow.parquet as pq
 
     with pq.ParquetFile(file, pre_buffer=True) as parquet:
+        names = None if columns is None else columns(parquet.schema_arrow)
         for group in range(parquet.num_row_groups):
-            yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group])
+            yield from parquet.iter_batches(batch_size=_BATCH_ROWS, row_groups=[group], columns=names)

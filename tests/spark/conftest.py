@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark_kusto.staging.leaks import take_inventory
-from tests.staging.azurite import Azurite
+from tests.staging.azurite import Azurite, own_temporary_folder
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -28,24 +27,20 @@ os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable
 os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")
 
 
-def _temporary() -> set[str]:
-    """Files and folders of this package, and of services, in the machine's temporary folder."""
-    names = os.listdir(tempfile.gettempdir())
-    return {name for name in names if name.startswith(("spark-kusto-", "azurite-"))}
-
-
 def _processes() -> set[str]:
     """This process's descendants, without the JVM: it ends with the process that started it."""
     return {command for _, command in take_inventory().processes if "org.apache.spark.deploy" not in command}
 
 
 @pytest.fixture(scope="session")
-def services() -> Iterator[ExitStack]:
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExitStack]:
     """What outlives Spark: services that its end still needs. At their own end nothing is left of the run."""
-    files, processes = _temporary(), _processes()
-    with ExitStack() as stack:
-        yield stack
-    assert _temporary() <= files
+    processes = _processes()
+    with own_temporary_folder(tmp_path_factory.mktemp("temporary")) as folder:
+        with ExitStack() as stack:
+            yield stack
+        left = [path.name for path in folder.iterdir()]
+        assert [name for name in left if name.startswith(("spark-kusto-", "azurite-"))] == []
     assert _processes() <= processes
 
 

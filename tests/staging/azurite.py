@@ -10,7 +10,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
@@ -168,6 +169,21 @@ class Container:
 
     def delete(self) -> None:
         self.client.delete_container()
+
+
+@contextmanager
+def own_temporary_folder(folder: Path) -> Iterator[Path]:
+    """Let this process and those it starts have their temporary files in a folder, where a test can see
+    them apart from anyone else's."""
+    before = os.environ.get("TMPDIR"), tempfile.tempdir
+    os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
+    try:
+        yield folder
+    finally:
+        os.environ.pop("TMPDIR", None)
+        if before[0] is not None:
+            os.environ["TMPDIR"] = before[0]
+        tempfile.tempdir = before[1]
 
 
 def wait_for(condition: Any, seconds: float = 20.0) -> None:

@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from spark_kusto.staging import Retries, TransferSettings, TransientStorage, parse_container
 from spark_kusto.staging.leaks import take_inventory
-from tests.staging.azurite import Azurite, Container
+from tests.staging.azurite import Azurite, Container, own_temporary_folder
 
 # Small blocks, so that a megabyte takes many requests; quick retries.
 SETTINGS = TransferSettings(block_size=64 * 1024, concurrency=4, retries=Retries(6, 0.02, 0.2))
 
 
-@pytest.fixture(scope="session")
-def nothing_left() -> Iterator[None]:
-    """After the last test no process of this run is alive, and no folder of a service is there."""
+@pytest.fixture(scope="session", autouse=True)
+def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """After the last test no process of this run is alive, and none of its temporary files is there."""
     before = take_inventory()
-    folders = set(Path(tempfile.gettempdir()).glob("azurite-*"))
-    yield
+    with own_temporary_folder(tmp_path_factory.mktemp("temporary")) as folder:
+        yield
+        assert [path.name for path in folder.iterdir()] == []
     assert take_inventory().left_since(before) == []
-    assert set(Path(tempfile.gettempdir()).glob("azurite-*")) <= folders
 
 
 @pytest.fixture(scope="session")

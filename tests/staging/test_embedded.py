@@ -147,6 +147,68 @@ def test_files_are_sized_and_each_is_a_task(
     assert sorted(rows(whole).column("n").to_pylist()) == numbers
 
 
+def kinds(container: Container) -> set[str]:
+    """Whether blobs are extents or results."""
+    names = [name.rpartition("/")[2] for name in container.names() if name.endswith(".parquet")]
+    container.empty()
+    return {name.partition("-")[0] for name in names}
+
+
+def test_most_of_a_table_is_read_from_its_extents_as_they_are(
+    cluster: Cluster, storage: TransientStorage, container: Container
+) -> None:
+    cluster.execute(DB, f".set T <| {EVERY_TYPE}")
+    cluster.execute(DB, f".append T <| {EVERY_TYPE} | extend n = toint(n + 10)")
+
+    def same(query: str, **options: object) -> set[str]:
+        plan = cluster.plan_scan(
+            DB, query, mode="distributed", staging=storage, shape="spark", export_options=options
+        )
+        assert all(task.rows for task in plan.tasks)
+        direct = rows(cluster.plan_scan(DB, query, shape="spark"))
+        got = rows(plan)
+        assert got.schema == direct.schema
+        assert plain(got) == plain(direct)
+        assert plan.rows == direct.num_rows
+        return kinds(container)
+
+    assert same("T") == {"extent"}
+    reversed_and_renamed = "bag, id, span, at, words = text, money, real, big, flag, n"
+    assert same(f"T | project {reversed_and_renamed}") == {"extent"}
+    # Names have moved from one column to another since the extents were written.
+    cluster.execute(DB, ".rename column T.big to other")
+    cluster.execute(DB, ".rename column T.n to big")
+    cluster.execute(DB, ".rename column T.other to n")
+    assert same("T") == {"extent"}
+    for query in (
+        "T | where flag",
+        "T | project n",
+        "T | extend x = 1",
+        "T | project n, x = ingestion_time()",
+    ):
+        assert same(query) == {"result"}
+    assert same("T", sizeLimit=128) == {"result"}
+    cluster.execute(DB, ".delete table T records <| T | where big == 1")
+    assert same("T") == {"extent"}
+    # A column that extents lack has its default, which is in no file.
+    cluster.execute(DB, ".alter-merge table T (later: string)")
+    assert same("T") == {"result"}
+    for _ in range(8):
+        fill(cluster, "Small", 10)
+    assert same("Small") == {"result"}
+
+
+def test_an_extent_that_is_gone_says_so(
+    cluster: Cluster, storage: TransientStorage, container: Container
+) -> None:
+    fill(cluster, "T", 10)
+    for path in Path(cluster.address).glob("*/extents/*.parquet"):
+        path.unlink()
+    with pytest.raises(SnapshotExpiredError, match="is gone"):
+        cluster.plan_scan(DB, "T", mode="distributed", staging=storage)
+    assert container.names(uncommitted=True) == []
+
+
 def test_nothing_is_exported_unless_asked_for(
     cluster: Cluster, storage: TransientStorage, container: Container
 ) -> None:
