@@ -168,6 +168,18 @@ def contains(expression: Expr, test: Callable[[Expr], bool]) -> bool:
     return False
 
 
+def written_size(expression: Expr, known: dict[int, tuple[Expr, int]]) -> int:
+    """How many parts the expression has when it is written out, each as often as it is used.
+
+    ``known`` keeps what was counted, with the expressions, whose identity is the key.
+    """
+    found = known.get(id(expression))
+    if found is None:
+        size = 1 + sum(written_size(child, known) for child in children(expression))
+        found = known[id(expression)] = (expression, size)
+    return found[1]
+
+
 def has_window(expression: Expr) -> bool:
     """Whether there is a window function in it."""
     return contains(expression, lambda e: isinstance(e, Window))

@@ -16,6 +16,7 @@ from spark_kusto.kql.binder.context import (
     ScalarValue,
 )
 from spark_kusto.kql.binder.conversion import apply, choose, convert, fitted
+from spark_kusto.kql.binder.regexes import check_call
 from spark_kusto.kql.plan import AggregateCall, Column, Expr, Literal
 from spark_kusto.kql.registry import (
     NOT_CONSTANT,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from spark_kusto.kql.binder.core import Binder
 
 _MOST_NESTED = 64
+_MOST_CALLS = 10_000
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def bind_outcome(binder: Binder, node: syntax.Call, context: Context) -> Outcome
             return _aggregate(binder, aggregate, node, context)
     row = registry.scalars().get(name)
     if row is not None:
+        check_call(binder, node, context)
         if isinstance(row, ScalarRow):
             return _scalar(binder, row, node, context)
         if isinstance(row, SpecialRow):
@@ -270,7 +273,7 @@ def bind_user_scalar(binder: Binder, value: FunctionValue, node: syntax.Call, co
                 code="SEM0006",
                 remedy="Use toscalar() to take a single value from it.",
             )
-        return inner.expression(body, Context(environment, {}))
+        return inner.named_value(inner.expression(body, Context(environment, {})), body)
     finally:
         binder.session.depth -= 1
 
@@ -297,6 +300,13 @@ def enter(
     if binder.session.depth > _MOST_NESTED:
         raise binder.error(
             f"Function '{value.name}' is nested too deeply; functions cannot be recursive.", node
+        )
+    binder.session.calls += 1
+    if binder.session.calls > _MOST_CALLS:
+        raise binder.error(
+            f"Written out, the query's functions call one another more than {_MOST_CALLS:,} times.",
+            node,
+            remedy="Give what is called twice a name with let, and materialize() it where it is a table.",
         )
     function = value.function
     if function.body is None:

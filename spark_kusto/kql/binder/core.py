@@ -29,11 +29,14 @@ from spark_kusto.kql.plan import (
     Node,
     ReferenceNode,
     SharedNode,
+    written_size,
 )
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+_MOST_PARTS = 300_000
 
 Probe = Callable[[CompiledQuery], "pa.Table"]
 
@@ -51,6 +54,8 @@ class Session:
         granted: functions of ``let`` that ``restrict access`` names: what they read stays theirs to read.
         open_views: tables whose own query is being bound.
         correlated: how many subqueries are being bound that read another query's row.
+        calls: how many calls of functions of the query's own were bound.
+        sizes: of expressions that have names, see ``written_size``.
     """
 
     catalog: Catalog
@@ -67,6 +72,8 @@ class Session:
     row_numbers: set[str] = field(default_factory=set)
     open_views: set[tuple[str, str]] = field(default_factory=set)
     correlated: int = 0
+    calls: int = 0
+    sizes: dict[int, tuple[Expr, int]] = field(default_factory=dict)
 
 
 class RowsNeededError(Exception):
@@ -179,6 +186,20 @@ class Binder:
     def name_of(self, node: syntax.Expression) -> str | None:
         """The inferred name of an unnamed expression."""
         return inferred_name(node)
+
+    def named_value(self, expression: Expr, node: syntax.Node) -> Expr:
+        """An expression that a name or a call stands for, and so may be used many times.
+
+        Raises:
+            KqlSemanticError: written out it has become too large, as doubling upon doubling makes it.
+        """
+        if written_size(expression, self.session.sizes) > _MOST_PARTS:
+            raise self.error(
+                f"Written out, this expression has more than {_MOST_PARTS:,} parts.",
+                node,
+                remedy="Compute parts of it with extend before, or with toscalar().",
+            )
+        return expression
 
     # --- relations --------------------------------------------------------------------------
 

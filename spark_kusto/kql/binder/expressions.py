@@ -111,13 +111,33 @@ def _name(binder: Binder, node: syntax.Name, context: Context) -> Expr:
     if isinstance(value, FunctionValue):
         # A function without parameters may be called without parentheses.
         return calls.bind_call(binder, syntax.Call(name, (), span=node.span), context)
-    candidates = [*context.columns, *context.environment.names()]
-    raise binder.error(
+    raise _unknown_name(binder, node, context)
+
+
+def _unknown_name(binder: Binder, node: syntax.Name, context: Context) -> Exception:
+    """The error for a name that nothing has here."""
+    from spark_kusto.kql import registry
+
+    name = node.name
+    aggregates = context.aggregates
+    if aggregates is not None and name in aggregates.inner.columns:
+        return binder.error(
+            f"'{name}' is a column of the input, neither aggregated nor a group key.",
+            node,
+            name=name,
+            remedy=f"Aggregate it, as in max({name}) or take_any({name}), or put it after 'by'.",
+        )
+    remedy = None
+    if name.lower() in ("null", "none", "nil"):
+        remedy = "Test with isnull(x) or isempty(x); a null has a type, as in long(null)."
+    elif name in registry.scalars() or name in registry.aggregates():
+        remedy = f"{name} is a function: write {name}()."
+    return binder.error(
         f"Failed to resolve column or scalar expression named '{name}'.",
         node,
-        code="SEM0100",
         name=name,
-        candidates=candidates,
+        candidates=() if remedy else [*context.columns, *context.environment.names()],
+        remedy=remedy,
     )
 
 

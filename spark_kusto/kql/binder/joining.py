@@ -64,7 +64,7 @@ def _join(binder: Binder, node: syntax.Join, relation: Relation, environment: En
             node,
             code="SEM0001",
             name=node.kind,
-            candidates=_KINDS,
+            remedy=f"The kinds are {', '.join(kind for kind in _KINDS if kind)}.",
         )
     right = binder.relation(node.right, environment)
     keys = _bind_keys(binder, node.on, relation, right, environment, node)

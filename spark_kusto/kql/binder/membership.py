@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.context import Context
 from spark_kusto.kql.binder.conversion import apply, convert
 from spark_kusto.kql.binder.operators import arithmetic, comparable, comparison
-from spark_kusto.kql.binder.strings import has_sql, negated, term_pattern, text_operator
+from spark_kusto.kql.binder.strings import has_sql, negated, regex_quoted, term_edges, text_operator
 from spark_kusto.kql.plan import Expr, InQuery, Literal
 from spark_kusto.kql.registry import (
     ANY,
@@ -59,8 +60,30 @@ def _has_any(call: Emission) -> str:
         return "true"
     if len(words) <= 6:
         return f"({' OR '.join(has_sql(text, word, False) for word in words)})"
-    pattern = "|".join(term_pattern(word) for word in words)
-    return f"regexp_matches({text}, {string(pattern)}, 'is')"
+    tests = [f"regexp_matches({text}, {string(pattern)}, 'is')" for pattern in _patterns_of(words)]
+    return tests[0] if len(tests) == 1 else f"({' OR '.join(tests)})"
+
+
+_LONGEST = 5000
+"""Characters of words in one pattern: RE2 matches longer ones a hundred times slower."""
+
+
+def _patterns_of(words: Sequence[str]) -> Iterator[str]:
+    """Patterns that together match any of the words as a term. Words share what stands before and
+    after them: each class of Unicode letters takes RE2 milliseconds to read."""
+    alike: dict[tuple[str, str], list[str]] = {}
+    for word in dict.fromkeys(words):
+        alike.setdefault(term_edges(word), []).append(word)
+    for (head, tail), group in alike.items():
+        part: list[str] = []
+        length = 0
+        for word in group:
+            if part and length + len(word) > _LONGEST:
+                yield f"{head}(?:{'|'.join(part)}){tail}"
+                part, length = [], 0
+            part.append(regex_quoted(word))
+            length += len(word)
+        yield f"{head}(?:{'|'.join(part)}){tail}"
 
 
 def _has_all(call: Emission) -> str:

@@ -11,10 +11,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.kql import syntax
+from spark_kusto.kql.algorithms.regex import for_re2
 from spark_kusto.kql.binder.context import Context, Environment, Relation
 from spark_kusto.kql.binder.conversion import apply, convert
 from spark_kusto.kql.binder.expressions import conjunction, step
 from spark_kusto.kql.binder.projection import Item
+from spark_kusto.kql.binder.regexes import check
 from spark_kusto.kql.binder.rows import extend, keep
 from spark_kusto.kql.binder.strings import regex_quoted
 from spark_kusto.kql.binder.tabular import operator
@@ -102,6 +104,8 @@ def _pattern(binder: Binder, node: syntax.Parse, environment: Environment) -> tu
             text = binder.constant(element, Context(environment, {}), "A part of a parse pattern")
             text = str(text)
             if is_regex:
+                check(binder, text, element, "parse")
+                text = for_re2(text)
                 parts.append(f"(?:{text})")
                 groups += _groups(text)
             else:
@@ -213,6 +217,8 @@ def _parse_kv(binder: Binder, node: syntax.ParseKv, relation: Relation, environm
     for name in options:
         if name not in known:
             raise binder.error(f"parse-kv has no property '{name}'.", node, name=name, candidates=known)
+    if isinstance(options.get("regex"), str):
+        check(binder, options["regex"], node, "parse-kv")
     settings = Literal(STRING, nullable=False, value=to_json(options))
     bag = call_row(binder, python_row(_PARSE_KV), [source, settings], node)
     assert isinstance(bag, Expr)

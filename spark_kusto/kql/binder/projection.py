@@ -54,12 +54,29 @@ def bind_items(binder: Binder, nodes: Sequence[syntax.Expression], context: Cont
     return items
 
 
+def _meant_as_name(binder: Binder, node: syntax.Binary, context: Context) -> None:
+    """``extend x == 1``: a comparison with a name that there isn't."""
+    left = node.left
+    if not isinstance(left, syntax.Name) or left.name in context.columns:
+        return
+    if context.environment.get(left.name) is None and context.aggregates is None:
+        raise binder.error(
+            f"Failed to resolve column or scalar expression named '{left.name}'.",
+            left,
+            name=left.name,
+            candidates=context.columns,
+            remedy=f"A column is named with one =, as in {left.name} = ...; == compares.",
+        )
+
+
 def bind_item(binder: Binder, node: syntax.Expression, context: Context) -> list[Item]:
     """The columns that one expression makes: several for calls with several values."""
     names: tuple[syntax.Name, ...] = ()
     value = node
     if isinstance(node, syntax.NamedExpression):
         names, value = node.names, node.value
+    if isinstance(value, syntax.Binary) and value.operator == "==" and not names:
+        _meant_as_name(binder, value, context)
     outcome = _outcome(binder, value, context)
     if isinstance(outcome, Several):
         arguments = value.arguments if isinstance(value, syntax.Call) else ()

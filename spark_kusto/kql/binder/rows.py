@@ -27,7 +27,7 @@ from spark_kusto.kql.plan import (
     ValuesNode,
     has_window,
 )
-from spark_kusto.kql.registry import LONG, STRING, overload
+from spark_kusto.kql.registry import INT, LONG, overload
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
@@ -280,8 +280,10 @@ def _sort(binder: Binder, node: syntax.Sort, relation: Relation, environment: En
 def row_count(binder: Binder, node: syntax.Expression, environment: Environment, what: str) -> Expr:
     """A number of rows."""
     bound = binder.expression(node, Context(environment, {}))
-    if bound.type is STRING and isinstance(bound, Literal):
-        raise binder.error(f"{what} needs a number of rows, but this is a string.", node, code="SEM0040")
+    if isinstance(bound, Literal) and bound.type not in (INT, LONG):
+        raise binder.error(
+            f"{what} needs a whole number of rows, but this is of type {bound.type}.", node, code="SEM0040"
+        )
     bound = convert(bound, LONG)
     if isinstance(bound, Literal) and (bound.value is None or bound.value < 0):
         raise binder.error(f"{what} needs a non-negative number of rows.", node, code="SEM0040")

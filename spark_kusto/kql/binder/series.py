@@ -144,6 +144,20 @@ def _axis_kind(binder: Binder, axis: Expr, step: Expr, node: syntax.Node) -> Kus
     return kind
 
 
+def _axis_bound(binder: Binder, node: syntax.Expression | None, axis: Expr, constant: Context) -> Expr | None:
+    if node is None:
+        return None
+    bound = binder.expression(node, constant)
+    moments = (DATETIME, TIMESPAN)
+    if (bound.type in moments or axis.type in moments) and bound.type not in (axis.type, DYNAMIC):
+        raise binder.error(
+            f"make-series: the axis is of type {axis.type}, but this bound is of type {bound.type}.",
+            node,
+            code="SEM0225",
+        )
+    return convert(bound, axis.type)
+
+
 @operator(syntax.MakeSeries, "make-series")
 def _make_series(
     binder: Binder, node: syntax.MakeSeries, relation: Relation, environment: Environment
@@ -157,8 +171,8 @@ def _make_series(
     kind = _axis_kind(binder, axis, step, node.on)
     axis = convert(axis, kind)
     step = convert(step, TIMESPAN if kind is DATETIME else kind)
-    start = None if node.start is None else convert(binder.expression(node.start, constant), kind)
-    stop = None if node.stop is None else convert(binder.expression(node.stop, constant), kind)
+    start = _axis_bound(binder, node.start, axis, constant)
+    stop = _axis_bound(binder, node.stop, axis, constant)
     limits: list[Expr] = []
     relation, made = binder.as_columns(relation, [axis])
     axis = made[0]
@@ -187,6 +201,8 @@ def _make_series(
         default: Expr = Literal(LONG, nullable=False, value=0)
         if series.default is not None:
             default = binder.expression(series.default, constant)
+        if item.expression.type in (INT, LONG, REAL, KustoType.DECIMAL):
+            default = convert(default, item.expression.type)
         values.append((binder.column(DYNAMIC, nullable=False), _call(_JSON, item.expression)))
         defaults.append(_call(_JSON, default))
     aggregated = ExtendNode(aggregated, tuple(values))

@@ -66,7 +66,7 @@ def _let(binder: Binder, statement: syntax.Let, environment: Environment) -> Non
         environment.set(name, known)
     else:
         bound = binder.expression(value, Context(environment, {}))
-        environment.set(name, ScalarValue(bound))
+        environment.set(name, ScalarValue(binder.named_value(bound, value)))
 
 
 def _is_function(binder: Binder, name: str, environment: Environment) -> bool:

@@ -13,6 +13,7 @@ from spark_kusto.kql import syntax
 from spark_kusto.kql.algorithms.regex import for_re2
 from spark_kusto.kql.binder.context import Context
 from spark_kusto.kql.binder.conversion import apply, convert
+from spark_kusto.kql.binder.regexes import check_operand
 from spark_kusto.kql.plan import Expr, Literal
 from spark_kusto.kql.registry import BOOL, STRING, Emission, ScalarRow, overload
 from spark_kusto.kql.sql.literals import string
@@ -37,10 +38,16 @@ def _is_term_char(char: str) -> bool:
     return char.isalnum()
 
 
-def term_pattern(needle: str, *, start: bool = True, end: bool = True) -> str:
-    """Pattern that finds the needle with term boundaries at its ends."""
+def term_edges(needle: str, *, start: bool = True, end: bool = True) -> tuple[str, str]:
+    """Patterns of what must stand before and after the needle, where its ends are of a term."""
     head = f"(?:^|{NOT_TERM})" if start and needle and _is_term_char(needle[0]) else ""
     tail = f"(?:$|{NOT_TERM})" if end and needle and _is_term_char(needle[-1]) else ""
+    return head, tail
+
+
+def term_pattern(needle: str, *, start: bool = True, end: bool = True) -> str:
+    """Pattern that finds the needle with term boundaries at its ends."""
+    head, tail = term_edges(needle, start=start, end=end)
     return f"{head}{regex_quoted(needle)}{tail}"
 
 
@@ -201,6 +208,8 @@ def bind_operator(binder: Binder, node: syntax.Binary, left: Expr, right: Expr, 
             code="SEM0025",
             remedy="Convert it with tostring().",
         )
+    if base == "matches regex":
+        check_operand(binder, right, node.right, base)
     result = text_operator(base, left, right)
     return negated(result) if negative else result
 

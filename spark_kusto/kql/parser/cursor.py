@@ -79,6 +79,8 @@ class Cursor:
         following = self.texts[index + 1]
         if text == "=":
             return "Compare with ==; a single = gives a name to an expression."
+        if text.startswith("!") and len(text) > 1:
+            return f"Negate with not(...): not({text[1:]}{'(...)' if following == '(' else ''})."
         if self.kinds[index] != "word":
             return None
         lowered = text.lower()

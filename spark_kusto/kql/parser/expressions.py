@@ -259,7 +259,10 @@ class ExpressionParser(LiteralParser):
         if self.at_literal():
             return self.literal()
         if text in _NEVER_NAMES:
-            raise self.expected("an expression")
+            after_comma = i > 0 and self.texts[i - 1] == ","
+            raise self.expected(
+                "an expression", remedy="Remove the comma before it." if after_comma else None
+            )
         if text == "not" and self.kinds[i + 1] not in ("end", ",", ")", "|"):
             raise self.expected("an expression", remedy="not is a function: write not(...).")
         if (

@@ -37,6 +37,12 @@ class QueryParser(OperatorParser):
             return self.expected_after_expression(f"';' after let {last.name.name}")
         if last is not None and not isinstance(last, syntax.ExpressionStatement):
             return self.expected("';' after the statement")
+        if self.texts[0].lower() == "select":
+            return self.error(
+                "this looks like SQL, but KQL is expected",
+                0,
+                remedy="KQL begins with the table: T | where x > 1 | project x, y.",
+            )
         return self.expected_after_expression("'|', ';' or the end of the query")
 
     def statements(self, closing: str) -> tuple[syntax.Statement, ...]:
