@@ -46,7 +46,8 @@ PARALLELISM_KEY = "__kusto_parallelism"
 SNAPSHOT_KEY = "__kusto_snapshot"
 """The key under which the rule hands all scans of a plan the same commit to read."""
 
-_AUTH = (*AUTH_OPTIONS, "kustoIngestionUri")
+_CONNECTION = (*AUTH_OPTIONS, "kustoIngestionUri", "timeoutLimit", "requestId")
+"""Options by which a remote cluster is opened."""
 
 _logged: set[str] = set()
 
@@ -69,7 +70,7 @@ class Connection:
 
     Attributes:
         cluster: the normalized address.
-        settings: options of authentication, by their documented names; not printed.
+        settings: options of signing in and of the connection, by their documented names; not printed.
     """
 
     cluster: str
@@ -84,7 +85,13 @@ class Connection:
             return connect(self.cluster)
         from spark_kusto.client.auth import credential_from_options
 
-        return connect(self.cluster, credential_from_options(self.settings))
+        known: dict[str, Any] = {
+            "ingestion_uri": self.settings.get("kustoIngestionUri"),
+            "request_id": self.settings.get("requestId"),
+        }
+        if "timeoutLimit" in self.settings:
+            known["timeout"] = timedelta(seconds=int(self.settings["timeoutLimit"]))
+        return connect(self.cluster, credential_from_options(self.settings), **known)
 
 
 @dataclass(frozen=True)
@@ -266,7 +273,8 @@ def _connection(values: _Values) -> Connection:
     database = values.required("kustoDatabase", "NetDefaultDB")
     cluster = parse_address(values.required("kustoCluster", "./kusto-data")).text
     values.choice("authMethod")
-    settings = {name: text for name in _AUTH if (text := values.text(name)) is not None}
+    values.number("timeoutLimit")
+    settings = {name: text for name in _CONNECTION if (text := values.text(name)) is not None}
     return Connection(cluster, database, settings)
 
 

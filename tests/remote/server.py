@@ -269,8 +269,10 @@ class KustoServer:
         with tempfile.TemporaryDirectory() as folder:
 
             def local(match: re.Match[str]) -> str:
-                path = Path(folder, f"{uuid.uuid4().hex}.data")
-                with BlobClient.from_blob_url(_unescaped(match[1])) as blob:
+                url = _unescaped(match[1])
+                suffix = "".join(Path(urlsplit(url).path).suffixes[-2:])
+                path = Path(folder, f"{uuid.uuid4().hex}{suffix}")
+                with BlobClient.from_blob_url(url) as blob:
                     path.write_bytes(blob.download_blob().readall())
                 return f'"{path}"'
 

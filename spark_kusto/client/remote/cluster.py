@@ -191,7 +191,7 @@ class RemoteCluster(RemoteIngesting):
         """
         text = appendable(kql)
         if after or snapshot:
-            bounded = require_table(text, "A read bounded by cursors")
+            bounded = require_table(text, "A read bounded by cursors", row_wise=bool(after))
             positions.require_ingestion_time(self.service, database, bounded.table)
             text = bounded.between(positions.text_of(after), positions.text_of(snapshot))
         columns = self.schema(database, text, parameters)

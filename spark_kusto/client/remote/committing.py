@@ -13,6 +13,7 @@ import datetime as dt
 import gzip
 import json
 import logging
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,9 @@ from spark_kusto.types import Column
 log = logging.getLogger("spark_kusto.client")
 
 __all__ = ["Moved", "TemporaryTable", "batch_tag", "ingest_options", "parquet_mapping"]
+
+_UNSURE_SECONDS = 30.0
+"""How long to look for what a command has done whose answer was lost."""
 
 _BLOBS_AT_ONCE = 500
 """Blobs of one command; the service splits them among its nodes."""
@@ -157,8 +161,13 @@ class TemporaryTable:
                 remedy="Look with `.show ingestion failures`, and write again.",
             )
 
-    def move(self, table: str, replace: Replace | None) -> Moved:
+    def move(self, table: str, replace: Replace | None, rows: int) -> Moved:
         """Make everything visible in the target, in one transaction.
+
+        Args:
+            table: the target.
+            replace: what goes from it in the same transaction.
+            rows: how many are in here.
 
         Raises:
             QueryError, ServiceError: nothing was moved.
@@ -184,25 +193,30 @@ class TemporaryTable:
             operation = self._service.run_async(
                 self._database, command, step=step, repeatable=replace is None
             )
-            rows = self._service.details(operation, self._database)
+            moved = self._service.details(operation, self._database)
         except KustoError as error:
-            if error.permanent or not self._is_empty():
+            if not rows or not self._has_gone(patiently=not error.permanent):
                 raise
             log.info("The rows are in table '%s', though the cluster could not say so: %s", table, error)
             return Moved(())
-        failed = [str(row.get("Details")) for row in rows if str(row.get("ResultExtentId")) == "Failed"]
+        failed = [str(row.get("Details")) for row in moved if str(row.get("ResultExtentId")) == "Failed"]
         if failed:
             raise IngestError(f"Extents could not be moved to table '{table}': {failed[0]}")
-        if not self._is_empty():
+        if not self._has_gone():
             raise IngestConflictError(
                 f"The cluster moved extents to table '{table}', and some stayed behind in '{self.name}'.",
                 remedy=f"Look with `.show table {self.name} extents` before writing again.",
             )
-        return Moved(tuple(str(row["ResultExtentId"]) for row in rows if row.get("ResultExtentId")))
+        return Moved(tuple(str(row["ResultExtentId"]) for row in moved if row.get("ResultExtentId")))
 
-    def _is_empty(self) -> bool:
-        ((count,),) = self._service.rows(self._database, f"{self._quoted}\n| count")
-        return not count
+    def _has_gone(self, *, patiently: bool = False) -> bool:
+        """Whether the rows are no longer here; patiently: a command that nobody heard of may be under way."""
+        deadline = time.monotonic() + (_UNSURE_SECONDS if patiently else 0.0)
+        while True:
+            ((count,),) = self._service.rows(self._database, f"{self._quoted}\n| count")
+            if not count or time.monotonic() > deadline:
+                return not count
+            time.sleep(self._service.transport.backoff.pause(1))
 
     def drop(self) -> None:
         """Remove it, if it is there."""

@@ -184,7 +184,7 @@ def failure_of(
         permanent = 400 <= status < 500 and status != 408
     message = f"Cluster '{address}' could not {step}: {text}{told}."
     first = error.code.split()[0] if error.code else None
-    if status in (None, 400) or permanent:
+    if status != 413 and (status in (None, 400) or permanent):
         return QueryError(message, code=first, permanent=bool(permanent))
     return ServiceError(message, code=first, permanent=bool(permanent), status=status, activity_id=activity)
 

@@ -348,7 +348,7 @@ class RemoteIngesting(Cluster):
                     ingest_options(plan.properties, tags, format="csv"),
                 )
             temporary.check(result.rows)
-            moved = temporary.move(plan.table, plan.replace)
+            moved = temporary.move(plan.table, plan.replace, result.rows)
         except IngestConflictError:
             # Its message says where rows are that may be needed.
             raise
@@ -533,7 +533,7 @@ class RemoteIngesting(Cluster):
                 feature="wait_ingested",
                 remedy="Count the rows, and look with `.show ingestion failures`.",
             )
-        span = timeout or self.service.timeout
+        span = self.service.timeout if timeout is None else timeout
         ingested = self._queue.wait(tracked, time.monotonic() + span.total_seconds())
         return with_fields(result, status="committed" if ingested else "skipped")
 

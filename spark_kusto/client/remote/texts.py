@@ -136,14 +136,18 @@ def table_query(text: str) -> TableQuery | None:
     )
 
 
-def require_table(text: str, what: str) -> TableQuery:
+def require_table(text: str, what: str, *, row_wise: bool = True) -> TableQuery:
     """The same, or an error.
+
+    Args:
+        what: for the error, what reads so.
+        row_wise: whether each row of the answer must come of one row of the table.
 
     Raises:
         UnsupportedError: the query is more than filters and projections over one table.
     """
     found = table_query(text)
-    if found is None or not found.is_row_wise:
+    if found is None or not (found.is_row_wise if row_wise else found.is_bounded):
         raise UnsupportedError(
             f"{what} takes filters and projections over one table; this query does more.",
             feature="cursors over other queries",
