@@ -23,6 +23,7 @@ from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.records import Reading, too_many_errors
 from spark_kusto.errors import (
     EntityNotFoundError,
+    IngestConflictError,
     IngestError,
     KustoError,
     OptionError,
@@ -39,6 +40,7 @@ from spark_kusto.storage import (
     TableSnapshot,
     stage_batches,
 )
+from spark_kusto.storage.ingestion import INGEST_BY
 from spark_kusto.types import Column, KustoType
 from spark_kusto.types.storing import can_store
 
@@ -323,8 +325,7 @@ class Ingesting:
         if ingest.replace is not None and ingest.replace.all:
             replaced = "all"
         elif ingest.replace is not None and ingest.replace.tags:
-            wanted = frozenset(ingest.replace.tags)
-            replaced = lambda extent: not wanted.isdisjoint(extent.tags)  # noqa: E731
+            replaced = _carries(frozenset(ingest.replace.tags))
         elif ingest.replace is not None:
             predicate = ingest.replace.predicate
 
@@ -402,6 +403,29 @@ class Ingesting:
         except BaseException:
             database.abort_ingest(ingest.operation)
             raise
+
+
+def _carries(wanted: frozenset[str]) -> Callable[[Extent], bool]:
+    """Whether an extent is one that carries any of these tags.
+
+    Raises:
+        IngestConflictError: some of its rows carry none of them: merging has put them together.
+    """
+
+    def carries(extent: Extent) -> bool:
+        found = wanted.intersection(extent.tags)
+        if not found:
+            return False
+        others = {tag for tag in extent.tags if tag.startswith(INGEST_BY)} - wanted
+        if extent.has_row_sequences and others and all(tag.startswith(INGEST_BY) for tag in found):
+            raise IngestConflictError(
+                f"Rows of '{min(found)}' cannot be replaced by their tag: they have been merged with those of"
+                f" '{min(others)}'; nothing has changed.",
+                remedy="Use drop-by tags, whose rows are never merged with others, or replaceWhere.",
+            )
+        return True
+
+    return carries
 
 
 def _too_large_to_stream(ingest: EngineIngest, staged: Sequence[StagedFile]) -> bool:

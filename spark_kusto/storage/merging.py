@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.storage.checking import Checking, corrupt_extent, open_extent
+from spark_kusto.storage.ingestion import INGEST_BY
 from spark_kusto.storage.model import (
     INGESTED_COLUMN,
     INGESTED_FIELD_ID,
@@ -31,7 +32,6 @@ from spark_kusto.types import KustoType
 if TYPE_CHECKING:
     import pyarrow as pa
 
-DROP_BY = "drop-by:"
 _ROWS_READ = 65_536
 _NEGLIGIBLE_BYTES = 256 * 1024
 """Copying fewer bytes than this costs what opening a file costs."""
@@ -83,13 +83,21 @@ def plan_merges(table: TableSnapshot, policy: MergePolicy | None = None) -> list
     groups: dict[frozenset[str], list[Extent]] = {}
     for extent in table.extents:
         if extent.size < policy.target_bytes // 2 and extent.row_count < policy.max_rows:
-            key = frozenset(tag for tag in extent.tags if tag.startswith(DROP_BY))
-            groups.setdefault(key, []).append(extent)
+            groups.setdefault(_alike(extent), []).append(extent)
     planned: list[tuple[Extent, ...]] = []
     for extents in groups.values():
         extents.sort(key=lambda extent: extent.created_on)
         planned += _cut(extents, policy)
     return planned
+
+
+def _alike(extent: Extent) -> frozenset[str]:
+    """What extents that may be merged have in common.
+
+    Tags are how users drop and replace data, so rows do not get tags of others. Those for idempotence, of
+    which every ingestion may have its own, gather in the merged extent.
+    """
+    return frozenset(INGEST_BY if tag.startswith(INGEST_BY) else tag for tag in extent.tags)
 
 
 def _cut(extents: Sequence[Extent], policy: MergePolicy) -> Iterator[tuple[Extent, ...]]:

@@ -482,6 +482,28 @@ def test_maintenance_does_not_make_changes_of_rows_fail(
     assert os.listdir(database.staging_path) == []
 
 
+def test_rows_that_merging_has_put_together_are_not_replaced_by_a_tag_of_some(
+    cluster: EmbeddedCluster, rows: Rows
+) -> None:
+    def ingest(value: int, *tags: str, **options: Any) -> None:
+        cluster.ingest(DATABASE, "T", pa.table({"a": [value]}), create=True, tags=tags, **options)
+
+    for value in range(40):
+        ingest(value, f"ingest-by:{value}", "day-1")
+        ingest(100 + value, "day-2")
+    cluster.maintain()
+    table = cluster.engine.database(DATABASE).snapshot().table("T")
+    assert len(table.extents) < 10
+    with pytest.raises(IngestConflictError, match="merged with those of"):
+        ingest(0, replace=Replace(tags=("ingest-by:7",)))
+    assert rows("T | count") == [(80,)]
+    # All of a merged extent's tags together, or a tag that all its rows have, say which rows are meant.
+    ingest(-1, replace=Replace(tags=("day-2",)))
+    assert rows("T | summarize count(), max(a)") == [(41, 39)]
+    ingest(-2, replace=Replace(tags=tuple(f"ingest-by:{value}" for value in range(40))))
+    assert rows("T | order by a asc") == [(-2,), (-1,)]
+
+
 def test_rows_that_others_write_meanwhile_are_replaced_too(
     cluster: EmbeddedCluster, rows: Rows, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -210,14 +210,15 @@ def test_many_small_commits_copy_each_row_few_times() -> None:
     assert copied < 8 * sum(sizes)
 
 
-def test_different_drop_by_tags_are_kept_apart() -> None:
+def test_different_tags_are_kept_apart_but_those_for_idempotence() -> None:
     extents = [
-        (1000, 0, 1, ("drop-by:a", "x")),
+        (1000, 0, 1, ("drop-by:a", "x", "ingest-by:1")),
         (1000, 0, 1, ("drop-by:b",)),
-        (1000, 0, 1, ("y", "drop-by:a")),
+        (1000, 0, 1, ("x", "ingest-by:2", "drop-by:a")),
+        (1000, 0, 1, ("x", "drop-by:a")),
     ] * 4
     groups = planned(table_of(*extents), min_extents=2)
-    assert sorted(map(tuple, groups)) == [(0, 2, 3, 5, 6, 8, 9, 11), (1, 4, 7, 10)]
+    assert sorted(map(tuple, groups)) == [(0, 2, 4, 6, 8, 10, 12, 14), (1, 5, 9, 13), (3, 7, 11, 15)]
 
 
 def test_policies_are_read_as_kusto_writes_them() -> None:
