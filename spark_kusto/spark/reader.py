@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSourceReader, InputPartition
 
-from spark_kusto.errors import KustoError, OptionError, redact
+from spark_kusto.errors import KustoError, OptionError, StagingError, redact
 from spark_kusto.spark.aggregates import Total
 from spark_kusto.spark.export_cache import ExportCache, cache_key
 from spark_kusto.spark.names import ReadMode
@@ -241,7 +241,9 @@ def read_partition(partition: InputPartition) -> Iterator[pa.RecordBatch]:
                     yield shaper.shape(batch)
             return
         except KustoError as error:
-            if started or error.permanent or attempt == _ATTEMPTS - 1:
+            # Staging has tried each of its requests again already.
+            final = error.permanent or isinstance(error, StagingError)
+            if started or final or attempt == _ATTEMPTS - 1:
                 raise
             time.sleep(0.2 * 4**attempt)
 

@@ -44,6 +44,8 @@ _EMULATOR_PORTS = frozenset(
     {*range(10000, 10005), *range(10100, 10105), *range(11000, 11005), *range(11100, 11105)}
 )
 
+_OTHER_SERVICE = re.compile(r"\A[a-z0-9-]+\.(table|queue|file)\.(?:core|storage)\.")
+
 _CONTAINER_NAME = re.compile(r"\A(?:\$root|\$web|\$logs|[a-z0-9](?:-?[a-z0-9])+)\Z")
 
 
@@ -256,6 +258,8 @@ def parse_address(url: str, *, container: str | None = None, whole: str | None =
         whole: the text to show in errors instead of the URL.
     """
     shown = whole if whole is not None else url
+    if "://" not in url:
+        raise _wrong_address(shown, "it does not begin with https://")
     parts = urlsplit(url.strip())
     scheme = parts.scheme.lower()
     try:
@@ -278,6 +282,9 @@ def parse_address(url: str, *, container: str | None = None, whole: str | None =
         raise _wrong_address(shown, f"'{parts.scheme}' is not a scheme of blob storage")
     elif parts.username or parts.password:
         raise _wrong_address(shown, "it carries a user name")
+    other = _OTHER_SERVICE.match(host)
+    if other is not None:
+        raise _wrong_address(shown, f"it is the account's endpoint for {other[1]} storage, not for blobs")
     # The Data Lake endpoint's twin speaks the Blob REST API over the same data.
     host = re.sub(r"(\A|\.)dfs\.", r"\1blob.", host, count=1)
     netloc = f"[{host}]" if ":" in host else host
@@ -324,7 +331,10 @@ def parse_container(
     """
     text = text.strip()
     url, semicolon, tail = text.partition(";")
-    if semicolon and "?" in url:  # a semicolon inside a SAS value; a SAS never ends in ";..."
+    if semicolon and "?" in url:  # a semicolon inside a SAS value
+        shown = f"{url.partition('?')[0]}?..."
+        if text.rpartition(";")[2].lower().startswith(("impersonate", "managed_identity=")):
+            raise _wrong_address(shown, "it carries a SAS and says whom to impersonate; give one of them")
         url, tail = text, ""
     url, question, query = url.partition("?")
     shown = f"{url}?..." if question else url
@@ -352,13 +362,42 @@ def parse_container(
         access = access_from(credential, address)
     elif isinstance(credential, str):
         raise _wrong_address(shown, "it carries a secret and another one was given beside it; give one")
+    if address.onelake and isinstance(access, AccountKeyAccess):
+        raise _wrong_address(shown, "OneLake has no account keys; give an Entra credential or a SAS")
     return StorageContainer(address, access, impersonate, managed_identity, hierarchical)
 
 
 def _sas(query: str, shown: str) -> SasAccess:
+    """A SAS out of a URL, once it is seen that it can be one for staging."""
+    # What browsers and portals add to a URL is no part of the SAS.
+    query = query.partition("#")[0].lstrip("?&")
+    query = "&".join(part for part in query.split("&") if part.partition("=")[0].lower() not in _NOT_OF_SAS)
     if not looks_like_sas(query):
         raise _wrong_address(shown, "what follows its '?' is no SAS (it has no 'sig')")
+    check_sas(query, shown)
     return SasAccess(query)
+
+
+_NOT_OF_SAS = frozenset({"comp", "restype", "prefix", "delimiter", "include", "maxresults", "timeout"})
+
+
+def check_sas(token: str, shown: str) -> None:
+    """Refuse a SAS that cannot be for staging, whatever the service says.
+
+    Raises:
+        OptionError: says what it lacks.
+    """
+    fields = {name: values[0] for name, values in parse_qs(token.strip().lstrip("?&")).items()}
+    if "ss" in fields and "b" not in fields["ss"]:
+        raise _wrong_address(
+            shown, "its SAS is for other services of the account than blobs ('ss' lacks 'b')"
+        )
+    if "srt" in fields and not {"c", "o"} <= set(fields["srt"]):
+        raise _wrong_address(shown, "its SAS is not for both containers and objects ('srt' lacks 'c' or 'o')")
+    if fields.get("sr") in ("b", "bs", "bv"):
+        raise _wrong_address(shown, "its SAS is for a single blob ('sr=b'); staging needs a container's")
+    if "sp" not in fields and "si" not in fields:
+        raise _wrong_address(shown, "its SAS says nothing of permissions ('sp'), nor names a policy ('si')")
 
 
 def access_from(credential: str | TokenCredential | None, address: ContainerAddress) -> Access:
@@ -369,6 +408,7 @@ def access_from(credential: str | TokenCredential | None, address: ContainerAddr
     """
     if isinstance(credential, str) and credential.strip():
         if looks_like_sas(credential):
+            check_sas(credential, address.url)
             return SasAccess(credential)
         return check_account_key(address.account, credential)
     if credential is None or isinstance(credential, str):

@@ -46,7 +46,11 @@ _PERMISSION_NAMES = {
 
 def sas_expiry(token: str) -> datetime | None:
     """When a SAS ends, in UTC; None when a stored access policy decides or it cannot be read."""
-    text = parse_qs(token).get("se", [""])[0]
+    return _moment_in(token, "se")
+
+
+def _moment_in(token: str, field_name: str) -> datetime | None:
+    text = parse_qs(token).get(field_name, [""])[0]
     if not text:
         return None
     try:
@@ -81,6 +85,7 @@ class Attempt:
         step: such as ``"upload blob 'x'"``, read after "could not".
         address: the container.
         sas: the SAS in use, if any, to explain a refusal from it.
+        is_made: the SAS was made by the driver, and not given by the user.
         needs: the permissions that the step needs, as letters of a SAS.
         access: the kind of right in use, such as ``"account key"``.
     """
@@ -90,6 +95,7 @@ class Attempt:
     sas: str | None = field(default=None, repr=False)
     needs: str = ""
     access: str = "SAS"
+    is_made: bool = False
 
 
 def _moment(value: datetime) -> str:
@@ -136,9 +142,20 @@ def _explain_denial(attempt: Attempt, code: str) -> tuple[str, str | None]:
     if attempt.sas is not None:
         expires = sas_expiry(attempt.sas)
         if expires is not None and expires <= datetime.now(timezone.utc):
+            if attempt.is_made:
+                return (
+                    f"the SAS that the driver made for this job expired at {_moment(expires)}",
+                    "Give a longer readExpiry to reads, stagingSasLifetime to writes, or use write_kusto.",
+                )
             return (
                 f"the SAS expired at {_moment(expires)}",
                 "Give a fresh one, or an account key or Entra credential, from which the driver renews SAS.",
+            )
+        begins = _moment_in(attempt.sas, "st")
+        if begins is not None and begins > datetime.now(timezone.utc):
+            return (
+                f"the SAS is not valid before {_moment(begins)}",
+                "Give one that is valid now; clocks of the service and of this machine may differ.",
             )
         lacking = sas_lacks(attempt.sas, attempt.needs)
         if lacking:

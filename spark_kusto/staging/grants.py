@@ -93,9 +93,13 @@ class Grant:
 
     def channel(self, settings: TransferSettings) -> Channel:
         """Open a connection with a SAS that has some time left."""
-        fresh = self.fresh(settings)
+        signature = self.fresh(settings).signature
         return Channel(
-            _client(fresh.address, fresh.signature, settings), self.address, settings, fresh.signature.token
+            _client(self.address, signature, settings),
+            self.address,
+            settings,
+            signature.token,
+            is_made=signature.lifetime is not None,
         )
 
     def fresh(self, settings: TransferSettings) -> Grant:

@@ -99,6 +99,7 @@ class Channel:
     settings: TransferSettings
     sas: str | None = field(default=None, repr=False)
     access: str = "SAS"
+    is_made: bool = False
 
     def close(self) -> None:
         self.client.close()
@@ -111,7 +112,7 @@ class Channel:
 
     def attempt(self, step: str, needs: str) -> Attempt:
         """What is being tried, for errors."""
-        return Attempt(step, self.address, self.sas, needs, self.access)
+        return Attempt(step, self.address, self.sas, needs, self.access, self.is_made)
 
     def run(self, step: str, needs: str, call: Callable[[], Any]) -> Any:
         """Run one request of Azure's library with retries; its errors come out as StagingError."""

@@ -11,10 +11,11 @@ import socket
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
+from azure.storage.blob import generate_container_sas
 
 from spark_kusto.errors import StagingError
 from spark_kusto.staging import Retries, StagingDirectory, TransferSettings, TransientStorage, parse_container
@@ -228,6 +229,21 @@ def test_wrong_key(container: Container) -> None:
 def test_expired_sas(container: Container) -> None:
     sas = container.sas(lifetime=timedelta(hours=-1))
     with pytest.raises(StagingError, match=r"the SAS expired at \d{4}-\d\d-\d\d") as caught:
+        begin(f"{container.url}?{sas}")
+    assert_tells_all_but_secrets(caught.value, container.name, sas)
+
+
+def test_a_sas_of_the_future(container: Container) -> None:
+    now = datetime.now(timezone.utc)
+    sas = generate_container_sas(
+        ACCOUNT,
+        container.name,
+        account_key=KEY,
+        permission="racwdl",
+        start=now + timedelta(hours=1),
+        expiry=now + timedelta(hours=2),
+    )
+    with pytest.raises(StagingError, match=r"the SAS is not valid before \d{4}-\d\d-\d\d") as caught:
         begin(f"{container.url}?{sas}")
     assert_tells_all_but_secrets(caught.value, container.name, sas)
 

@@ -104,12 +104,32 @@ def test_addresses(url: str, endpoint: str, account: str, container: str, direct
         ("https://acct.blob.core.windows.net/cont;token=ey.x.y", "cannot be renewed"),
         ("https://acct.blob.core.windows.net/cont", "how to get into container"),
         ("https://acct.blob.core.windows.net/cont;impersonate", "how to get into container"),
+        ("acct.blob.core.windows.net/cont", "does not begin with https://"),
+        ("https://acct.table.core.windows.net/cont", "endpoint for table storage"),
+        ("https://acct.queue.core.windows.net/cont", "endpoint for queue storage"),
+        (f"https://onelake.dfs.fabric.microsoft.com/ws/item/Files;{KEY}", "OneLake has no account keys"),
+        (f"{AZURE}/cont?{SAS};impersonate", "carries a SAS and says whom to impersonate"),
+        (f"{AZURE}/cont?{SAS.replace('sr=c', 'ss=qt&srt=sco')}", "other services of the account"),
+        (f"{AZURE}/cont?{SAS.replace('sr=c', 'ss=b&srt=s')}", "not for both containers and objects"),
+        (f"{AZURE}/cont/blob?{SAS.replace('sr=c', 'sr=b')}", "for a single blob"),
+        (f"{AZURE}/cont?{SAS.replace('sp=rwdl&', '')}", "nothing of permissions"),
     ],
 )
 def test_what_is_no_address_says_why(text: str, words: str) -> None:
     with pytest.raises((OptionError, StagingError), match=words) as caught:
         parse_container(text)
     assert "not a key" not in str(caught.value)
+    assert KEY not in str(caught.value)
+    assert "c2lnbmF0" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "extra", ["{}", "?{}", "&{}", "{}#fragment", "comp=list&restype=container&{}", "{} "]
+)
+def test_a_sas_is_taken_out_of_what_portals_and_browsers_show(extra: str) -> None:
+    assert sas_of(parse_container(f" {AZURE}/cont?{extra.format(SAS)}")) == SAS
+    policy = "sv=2024-11-04&si=policy&sr=c&sig=x%3D"
+    assert sas_of(parse_container(f"{AZURE}/cont?{policy}")) == policy
 
 
 def test_secrets_in_addresses() -> None:
@@ -397,7 +417,7 @@ def test_the_room_imports_no_azure_until_it_is_used() -> None:
     code = (
         "import sys, spark_kusto.staging as s\n"
         "[getattr(s, name) for name in s.__all__]\n"
-        "s.parse_container('https://a.blob.core.windows.net/cont?sv=1&sig=x')\n"
+        "s.parse_container('https://a.blob.core.windows.net/cont?sv=1&sp=r&sig=x')\n"
         "print([m for m in sys.modules if m.split('.')[0] in ('azure', 'pyarrow', 'duckdb', 'requests')])"
     )
     assert run(code).strip() == "[]"
@@ -408,7 +428,7 @@ def test_without_the_extra_one_error_names_it() -> None:
         "import sys\n"
         "sys.modules['azure'] = None\n"
         "import spark_kusto.staging as s\n"
-        "c = s.parse_container('https://a.blob.core.windows.net/cont?sv=1&sig=x')\n"
+        "c = s.parse_container('https://a.blob.core.windows.net/cont?sv=1&sp=r&sig=x')\n"
         "try:\n"
         "    s.TransientStorage([c]).begin('db', 'read')\n"
         "except Exception as e:\n"

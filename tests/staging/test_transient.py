@@ -337,6 +337,24 @@ def test_grants_are_renewed_while_the_driver_lives(container: Container) -> None
 
 
 @pytest.mark.azurite
+def test_rights_that_were_too_short_say_which_option_makes_them_longer(container: Container) -> None:
+    storage = TransientStorage(
+        [parse_container(container.key_url)], grant_lifetime=timedelta(seconds=2), settings=SETTINGS
+    )
+    with storage.begin("db", "write") as directory:
+        upload = directory.upload_grant()
+        ends = upload.grants[0].signature.expires
+        assert ends is not None
+        wait_for(lambda: datetime.now(timezone.utc) > ends + timedelta(seconds=1))
+        with pytest.raises(
+            StagingError, match=r"SAS that the driver made for this job expired at \d{4}-"
+        ) as caught:
+            upload.upload_stream(io.BytesIO(b"late"))
+        assert "stagingSasLifetime" in str(caught.value)
+        assert "write_kusto" in str(caught.value)
+
+
+@pytest.mark.azurite
 def test_kusto_gets_urls_that_work_and_no_account_key(storage: TransientStorage) -> None:
     from azure.storage.blob import BlobClient, ContainerClient
 
