@@ -28,7 +28,8 @@ OPTIONAL = {
 }
 OLDEST_PYSPARK = (4, 0)
 OLDEST_JAVA = 17
-ROUNDS = 4  # tasks for each core: enough that every executor gets one
+TASKS = 4  # for each core: enough that every executor gets one
+ROUNDS = 3  # of asking, while executors that are there have not answered
 _SIGNS = {"ok": "ok", "note": "--", "problem": "!!"}
 
 
@@ -202,10 +203,13 @@ def _java(report: Report) -> bool:
 
 def _reach(report: Report, cluster: str) -> None:
     from spark_kusto.client import connect
+    from spark_kusto.client.address import parse_address
 
     report.heading("The cluster")
     try:
-        with connect(cluster) as opened:
+        # Asking never creates one.
+        options = {"create": False} if parse_address(cluster).kind == "embedded" else {}
+        with connect(cluster, **options) as opened:
             # The one command that every cluster answers without rights on a database.
             databases = [row[0] for row in opened.execute("NetDefaultDB", ".show databases").rows]
     except (KustoError, OSError) as error:
@@ -240,6 +244,7 @@ def _executors(report: Report, cluster: str | None, master: str | None, given: S
     try:
         session = session or _session(master)
         found = _ask_executors(session, cluster)
+        known = _known_executors(session)
     except Exception as error:  # noqa: BLE001 - whatever Spark says is what the user needs to read
         first = str(error).strip().partition("\n")[0]
         report.line("problem", "Spark", f"{type(error).__name__}: {first}")
@@ -249,11 +254,18 @@ def _executors(report: Report, cluster: str | None, master: str | None, given: S
             session.stop()
     for row in found:
         _executor(report, row, cluster)
+    if known > len(found):
+        report.line(
+            "problem",
+            "executors",
+            f"{known - len(found)} of {known} did not answer",
+            "Look at their logs; a worker whose Python does not start ends with its task.",
+        )
 
 
 def _executor(report: Report, row: Mapping[str, Any], cluster: str | None) -> None:
     ours = platform.python_version_tuple()[:2]
-    name = str(row["host"])
+    name = f"{row['host']} ({row['process']})" if row["process"] else str(row["host"])
     python = f"Python {row['python']} ({row['executable']})"
     if tuple(str(row["python"]).split(".")[:2]) != ours:
         remedy = "Driver and executors need the same Python: set PYSPARK_PYTHON on both."
@@ -270,18 +282,42 @@ def _executor(report: Report, row: Mapping[str, Any], cluster: str | None) -> No
         )
     else:
         report.line("ok", name, str(row["versions"]))
+    if row["java"]:
+        report.line("ok", name, str(row["java"]))
     if cluster is not None and row["reach"]:
         report.line("ok" if row["reach"] == "yes" else "problem", name, f"sees the cluster: {row['reach']}")
 
 
+def _known_executors(session: SparkSession) -> int:
+    """How many executors Spark has; 0 where it does not say."""
+    if _is_connect(session):
+        return 0
+    try:
+        infos = session.sparkContext._jsc.sc().statusTracker().getExecutorInfos()
+        everyone = len(infos)
+    except Exception:  # noqa: BLE001 - not every Spark lets Python ask
+        return 0
+    # The driver is among them, and alone where it does the executors' work itself.
+    return max(everyone - 1, 1)
+
+
 def _ask_executors(session: SparkSession, cluster: str | None) -> list[Mapping[str, Any]]:
-    """One row for each Python that answered on a host."""
+    """One row for each executor that answered, by its Java process and Python."""
     cores = 2 if _is_connect(session) else session.sparkContext.defaultParallelism
     probe = _probe(NEEDED, _target(cluster))
-    schema = "host string, executable string, python string, versions string, missing string, reach string"
-    tasks = max(cores, 1) * ROUNDS
+    schema = (
+        "host string, process string, executable string, python string, java string, versions string,"
+        " missing string, reach string"
+    )
+    tasks = max(cores, 1) * TASKS
     frame = session.range(0, tasks, 1, tasks).mapInArrow(probe, schema)
-    return [row.asDict() for row in frame.distinct().orderBy("host", "executable").collect()]
+    found: dict[tuple[str, str, str], Mapping[str, Any]] = {}
+    for _ in range(ROUNDS):
+        for row in frame.collect():
+            found[row["host"], row["process"], row["executable"]] = row.asDict()
+        if len(found) >= _known_executors(session):
+            break
+    return [found[key] for key in sorted(found)]
 
 
 def _target(cluster: str | None) -> str:
@@ -311,6 +347,7 @@ def _probe(needed: Sequence[str], target: str) -> Callable[[Iterator[Any]], Iter
         import os
         import platform
         import socket
+        import subprocess
         import sys
         import time
         from importlib import import_module, metadata
@@ -330,6 +367,21 @@ def _probe(needed: Sequence[str], target: str) -> Callable[[Iterator[Any]], Iter
                 versions.append(f"{name} {metadata.version(name)}")
             except metadata.PackageNotFoundError:
                 versions.append(name)
+        process, java, pid = "", "", os.getppid()
+        # Above a worker stands Spark's daemon, and above that the executor's Java.
+        for _ in range(4):
+            try:
+                with open(f"/proc/{pid}/stat") as status:
+                    command, _, rest = status.read().rpartition(")")
+                binary = os.readlink(f"/proc/{pid}/exe")
+            except OSError:
+                break
+            if command.endswith("(java"):
+                answer = subprocess.run([binary, "-version"], capture_output=True, text=True, check=False)
+                java = (answer.stderr or answer.stdout).strip().partition("\n")[0]
+                process = f"process {pid}"
+                break
+            pid = int(rest.split()[1])
         reach = ""
         if target.startswith("/"):
             seen = os.path.isdir(target) and os.access(target, os.R_OK)
@@ -345,12 +397,15 @@ def _probe(needed: Sequence[str], target: str) -> Callable[[Iterator[Any]], Iter
         time.sleep(0.2)
         row = {
             "host": platform.node(),
+            "process": process,
+            "java": java,
             "executable": sys.executable,
             "python": platform.python_version(),
             "versions": ", ".join(versions),
             "missing": "\n".join(missing),
             "reach": reach,
         }
-        yield pyarrow.RecordBatch.from_pylist([row])
+        order = ("host", "process", "executable", "python", "java", "versions", "missing", "reach")
+        yield pyarrow.RecordBatch.from_pylist([{name: row[name] for name in order}])
 
     return probe
