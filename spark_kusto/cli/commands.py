@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import KustoError, OptionError
 
@@ -107,7 +107,14 @@ def _parser() -> argparse.ArgumentParser:
         description="Delete staged data that nobody needs any more, and nothing that others put there.",
     )
     cleanup.add_argument(
-        "place", help="a container or directory URL (with its SAS), or the directory of an embedded cluster"
+        "place",
+        help="a container or directory URL with its SAS (- reads it from the input, where no list of"
+        " processes shows it), or the directory of an embedded cluster",
+    )
+    cleanup.add_argument(
+        "--auth",
+        metavar="METHOD",
+        help="sign in for a URL without a SAS: azureCli, default, managedIdentity, deviceCode ...",
     )
     cleanup.add_argument("--older-than", type=_age, metavar="AGE", help="leave what is younger: 90m, 12h, 7d")
     cleanup.add_argument(
@@ -254,24 +261,40 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _cleanup(options: argparse.Namespace) -> int:
-    if "://" not in options.place:
+    place = sys.stdin.readline().strip() if options.place == "-" else options.place
+    if "://" not in place:
         return _cleanup_root(options)
+    from spark_kusto.client.auth import credential_from_options
     from spark_kusto.staging import delete_directory, sweep_expired
 
+    # The two ways of naming a place: one text with its secret, or an address and a credential.
+    where: dict[str, Any] = {}
+    if options.auth is not None:
+        where = {"directory": "", "credential": credential_from_options({"authMethod": options.auth})}
     if options.expired:
         if options.older_than is not None or options.anything:
             raise OptionError("--expired goes by each directory's own expiry.", remedy="Give it alone.")
-        summary = sweep_expired(options.place, dry_run=options.dry_run, progress=sys.stderr.isatty())
+        summary = sweep_expired(place, **where, dry_run=options.dry_run, progress=sys.stderr.isatty())
     else:
         summary = delete_directory(
-            options.place,
+            place,
+            **where,
             older_than=options.older_than,
             anything=options.anything,
             dry_run=options.dry_run,
             progress=sys.stderr.isatty(),
         )
     print(summary)
+    names = [f"would delete {name}" for name in summary.deleted] if options.dry_run else []
+    names += [f"left {refusal.name}: {refusal.reason}" for refusal in summary.refused]
+    for line in names[:_NAMES_SHOWN]:
+        print(f"  {line}")
+    if len(names) > _NAMES_SHOWN:
+        print(f"  and {len(names) - _NAMES_SHOWN:,} more")
     return 1 if summary.refused else 0
+
+
+_NAMES_SHOWN = 200
 
 
 def _cleanup_root(options: argparse.Namespace) -> int:

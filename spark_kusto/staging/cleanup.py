@@ -37,7 +37,7 @@ __all__ = ["cleanup_after", "delete_directory", "list_directory", "sweep_expired
 
 log = logging.getLogger("spark_kusto.staging")
 
-NOT_OURS = "not staged by spark-kusto (pass anything=True to delete it all the same)"
+NOT_OURS = "not staged by spark-kusto (anything=True, or --anything, deletes it all the same)"
 
 Progress = Callable[[str], None] | bool
 

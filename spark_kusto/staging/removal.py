@@ -88,7 +88,8 @@ class CleanupSummary:
 
     def __str__(self) -> str:
         verb = "would delete" if self.dry_run else "deleted"
-        text = f"{self.place}: {verb} {len(self.deleted)} blobs ({self.bytes / 1e6:.1f} MB)"
+        blobs = "1 blob" if len(self.deleted) == 1 else f"{len(self.deleted):,} blobs"
+        text = f"{self.place}: {verb} {blobs} ({self.bytes / 1e6:.1f} MB)"
         if self.younger:
             text += f", left {len(self.younger)} younger ones"
         if self.refused:

@@ -78,7 +78,7 @@ def test_what_others_put_there_is_refused_unless_told(container: Container) -> N
     summary = delete_directory(container.sas_url())
     assert len(summary.deleted) == 4
     assert {refusal.name for refusal in summary.refused} == {"db/report.csv", "theirs/deep/file"}
-    assert "2 x not staged by spark-kusto (pass anything=True" in str(summary)
+    assert "2 x not staged by spark-kusto (anything=True, or --anything" in str(summary)
     with pytest.raises(StagingError, match="not complete"):
         summary.raise_for_refused()
     assert container.names() == ["db/report.csv", "theirs/deep/file"]
@@ -227,7 +227,10 @@ def test_the_command_cleans_up(container: Container, capsys: pytest.CaptureFixtu
     container.put("theirs")
     url = container.sas_url("ld")
     assert main(["cleanup", f"{url}", "--dry-run"]) == 1
-    assert "would delete 4 blobs" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "would delete 4 blobs" in shown
+    assert shown.count(f"  would delete {name}/") == 4
+    assert "  left theirs: not staged by spark-kusto" in shown
     assert main(["cleanup", url, "--expired"]) == 0
     assert main(["cleanup", url]) == 1
     shown = capsys.readouterr()
@@ -239,6 +242,24 @@ def test_the_command_cleans_up(container: Container, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr()
     assert "lacks the permission to list ('l')" in shown.err
     assert name not in shown.err
+
+
+def test_the_command_reads_a_url_from_its_input_and_signs_in(
+    container: Container, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    staged(container)
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{container.sas_url('ld')}\n"))
+    assert main(["cleanup", "-", "--dry-run"]) == 0
+    assert "would delete 4 blobs" in capsys.readouterr().out
+    # With no SAS and nobody signed in it says what is missing; a method that is none is refused.
+    assert main(["cleanup", container.url]) == 2
+    assert "Nothing says how to get into container" in capsys.readouterr().err
+    assert main(["cleanup", container.url, "--auth", "magic"]) == 2
+    assert "azureCli" in capsys.readouterr().err
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert main(["cleanup", container.url.replace("http://", "https://"), "--auth", "azureCli"]) == 2
+    assert "Azure CLI" in capsys.readouterr().err
+    assert len(container.names()) == 4
 
 
 def fail_within(container: Container) -> CleanupSummary:
