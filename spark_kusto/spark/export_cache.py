@@ -99,7 +99,7 @@ def _lasts(made: datetime, plans: list[ScanPlan]) -> bool:
     return True
 
 
-def cache_key(options: SourceOptions, query: str, tail: str, after: str | None) -> str:
+def cache_key(options: SourceOptions, query: str, tail: str) -> str:
     """What finds an entry: a hash of all that decides on the answer, and of who may see it."""
     connection = options.connection
     decides = [
@@ -108,7 +108,6 @@ def cache_key(options: SourceOptions, query: str, tail: str, after: str | None) 
         sorted(connection.settings.items()),
         query,
         tail,
-        after,
         sorted((name, repr(value)) for name, value in options.parameters.items()),
         sorted((name, repr(value)) for name, value in options.properties.items()),
         options.given_snapshot,

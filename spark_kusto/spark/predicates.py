@@ -260,7 +260,10 @@ class Translator:
         listed = ", ".join(str(literal) for literal in literals)
         if wanted:
             return f"{found.kql} in ({listed})"
-        return _present(found, f"{found.kql} !in ({listed})")
+        outside = f"{found.kql} !in ({listed})"
+        if found.kusto is KustoType.REAL:
+            outside += f" or isnan({found.kql})"
+        return _present(found, outside)
 
     def _text_test(self, operator: str, text: Json, part: Json, wanted: bool) -> str | None:
         found = self.column(text)

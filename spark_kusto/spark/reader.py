@@ -134,8 +134,10 @@ def plan_partitions(
     # Nothing is gained by exporting an answer that is known to be small.
     small = pushed.results is not None or (pushed.limit is not None and pushed.limit <= _SMALL_ROWS)
     cache = key = None
-    if options.transient_cache and export and not small and options.read_mode is not ReadMode.ForceSingleMode:
-        cache, key = ExportCache.of_application(), cache_key(options, query, tail, after)
+    # A stream reads each of its batches once.
+    keeps = options.transient_cache and export and after is None
+    if keeps and not small and options.read_mode is not ReadMode.ForceSingleMode:
+        cache, key = ExportCache.of_application(), cache_key(options, query, tail)
     plans = None if cache is None or key is None else cache.find(key)
     if plans is None:
         plans = _plans(

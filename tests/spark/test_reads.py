@@ -437,7 +437,7 @@ def test_kept_answers_expire_and_are_found_by_all_that_decides(
 
     def key(tail: str = "", **options: str) -> str:
         given = {"kustocluster": root, "kustodatabase": DATABASE, "kustoquery": "T"}
-        return cache_key(source_options({**given, **options}), "T", tail, None)
+        return cache_key(source_options({**given, **options}), "T", tail)
 
     keys = [
         key(),
