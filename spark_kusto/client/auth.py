@@ -234,11 +234,39 @@ def _describe(options: _Options) -> CredentialDescription | None:
             "Option 'managedIdentityClientId' is given, and 'managedIdentityAuth' is not true.",
             remedy="Set managedIdentityAuth to true.",
         )
+    _check_vault(options, method)
     if "kustoAadAppCertPassword" in options.values and method != "kustoAadAppCertPath":
         raise OptionError(
             f"Option '{options.name('kustoAadAppCertPassword')}' is given without a certificate."
         )
     return _described(options, method, application, tenant) if method else None
+
+
+def _check_vault(options: _Options, method: str) -> None:
+    """How to get into a Key Vault: by a secret or a certificate of an application, or neither."""
+    parts = ("keyVaultAppId", "keyVaultAppKey", "keyVaultPemFilePath", "keyVaultPemFileKey")
+    given = [options.name(name) for name in parts if name in options.values]
+    if method != "keyVaultUri":
+        if given:
+            raise OptionError(
+                f"Option '{given[0]}' is given without 'keyVaultUri'.", remedy="Give the vault's address too."
+            )
+        return
+    key, pem = options.get("keyVaultAppKey"), options.get("keyVaultPemFilePath")
+    if key and pem:
+        raise OptionError(
+            f"Both option '{options.name('keyVaultAppKey')}' and option"
+            f" '{options.name('keyVaultPemFilePath')}' say how to get into the Key Vault.",
+            remedy="Give one of them.",
+        )
+    if options.get("keyVaultPemFileKey") and not pem:
+        raise OptionError("Option 'keyVaultPemFileKey' is given without 'keyVaultPemFilePath'.")
+    if bool(key or pem) != bool(options.get("keyVaultAppId")):
+        lacking = "keyVaultAppId" if key or pem else "keyVaultAppKey"
+        raise OptionError(
+            f"The Key Vault options lack '{lacking}'.",
+            remedy="Give the application's id with its secret or certificate, or none of them.",
+        )
 
 
 def _is_managed(options: _Options, method: str) -> bool:
@@ -384,9 +412,6 @@ def _vault_secrets(options: _Options, names: tuple[str, ...]) -> dict[str, str]:
         tenant, extra = _tenant(options)
         identity = require("azure.identity", "sign in to Key Vault")
         credential = identity.ClientSecretCredential(tenant, app, key, **extra)
-    elif app or key:
-        lacking = "keyVaultAppKey" if app else "keyVaultAppId"
-        raise OptionError(f"The Key Vault options lack '{lacking}'.")
     else:
         credential = require("azure.identity", "sign in to Key Vault").DefaultAzureCredential()
     found: dict[str, str] = {}
@@ -438,6 +463,7 @@ def storage_options_from_key_vault(options: Mapping[str, str]) -> dict[str, str]
     read = _read(options)
     if read.get("keyVaultUri") is None:
         return {}
+    _describe(read)
     found = {name: value for name, value in _vault_secrets(read, _VAULT_STORAGE).items() if value}
     if "blobStorageSasUrl" in found:
         return {"blobStorageSasUrl": found["blobStorageSasUrl"]}

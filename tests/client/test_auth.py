@@ -416,6 +416,11 @@ def test_storage_from_key_vault(entra: Entra) -> None:
         ({"userToken": "t", "keyVaultUri": "https://v"}, "userToken", "keyVaultUri"),
         ({"userPrompt": "true", "authMethod": "azureCli"}, "userPrompt", "authMethod"),
         ({"userPrompt": "true", "tokenProvider": "m:f"}, "tokenProvider", "userPrompt"),
+        (
+            {"keyVaultUri": "v", "keyVaultAppId": "a", "keyVaultAppKey": "k", "keyVaultPemFilePath": "p"},
+            "keyVaultAppKey",
+            "keyVaultPemFilePath",
+        ),
     ],
 )
 def test_two_methods_at_once_are_refused_by_name(options: dict[str, str], first: str, second: str) -> None:
@@ -433,6 +438,12 @@ def test_two_methods_at_once_are_refused_by_name(options: dict[str, str], first:
         ({"managedIdentityClientId": "x"}, "'managedIdentityAuth' is not true"),
         ({"managedIdentityAuth": "yes"}, "takes true or false"),
         ({"authMethod": "magic"}, "must be one of deviceCode"),
+        ({"keyVaultAppId": "a"}, "'keyVaultAppId' is given without 'keyVaultUri'"),
+        ({"authMethod": "default", "keyVaultPemFilePath": "p"}, "without 'keyVaultUri'"),
+        ({**VAULT, "keyVaultAppId": "a"}, "lack 'keyVaultAppKey'"),
+        ({**VAULT, "keyVaultAppKey": "k"}, "lack 'keyVaultAppId'"),
+        ({**VAULT, "keyVaultPemFilePath": "p"}, "lack 'keyVaultAppId'"),
+        ({**VAULT, "keyVaultPemFileKey": "p"}, "without 'keyVaultPemFilePath'"),
         (
             application(kutoAadAppCertPath="a", kustoAadAppCertPath="b"),
             "'kutoAadAppCertPath' and 'kustoAadAppCertPath' mean the same",
