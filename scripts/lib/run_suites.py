@@ -1,7 +1,8 @@
 """Runs pytest over the suites of ``tests/``, each in a process of its own, and sums up like one pytest run.
 
 A suite is a folder of ``tests/``. Those that start a Spark or servers of their own run in one process; the
-others are spread over two. A suite that fails, or in which nothing was collected, fails the whole.
+others are spread over two. A suite that fails, in which nothing was collected, or that leaves a process or a
+temporary file of the package behind, fails the whole.
 """
 
 from __future__ import annotations
@@ -10,17 +11,22 @@ import argparse
 import os
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Sequence
+import uuid
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
 # Suites whose tests share something big, a JVM or a server, that two processes would start twice.
-ALONE = ("spark", "staging", "examples")
+ALONE = ("spark", "staging", "remote", "examples")
 OTHER_ZONE = "Asia/Tokyo"
 MINUTES = 45  # what a suite may take before it is taken to hang
 NOTHING_COLLECTED = 5  # pytest's exit status
+MARK = "SPARK_KUSTO_TEST_RUN"  # in the environment of all that a suite starts
+OURS = ("spark-kusto-", "azurite-")  # how temporary files of the package and of its services begin
+SECONDS_TO_END = 20  # what processes have to end after the suite
 
 
 @dataclass(frozen=True)
@@ -81,13 +87,17 @@ def run(suite: Suite, reports: Path, extra: Sequence[str]) -> Outcome:
     under = "".join(f"{name}={value} " for name, value in suite.environment.items())
     print(f"\n==> {suite.name}: {under}pytest {' '.join(command[3:])}", flush=True)
     started = time.monotonic()
-    try:
-        done = subprocess.run(
-            command, env={**os.environ, **suite.environment}, stdin=subprocess.DEVNULL, timeout=MINUTES * 60
-        )
-    except subprocess.TimeoutExpired:
-        return Outcome(suite, time.monotonic() - started, problem=f"not done after {MINUTES} minutes")
-    seconds = time.monotonic() - started
+    with tempfile.TemporaryDirectory(prefix="suite-", ignore_cleanup_errors=True) as temporary:
+        mark = uuid.uuid4().hex
+        environment = {**os.environ, **suite.environment, "TMPDIR": temporary, MARK: mark}
+        try:
+            done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, timeout=MINUTES * 60)
+        except subprocess.TimeoutExpired:
+            return Outcome(suite, time.monotonic() - started, problem=f"not done after {MINUTES} minutes")
+        seconds = time.monotonic() - started
+        left = list(left_behind(mark, Path(temporary)))
+    for line_ in left:
+        print(f"left behind by {suite.name}: {line_}", flush=True)
     if not report.exists():
         return Outcome(suite, seconds, problem=f"pytest ended with {done.returncode} and no report")
     counts = [tests.attrib for tests in ElementTree.parse(report).getroot().iter("testsuite")]
@@ -100,7 +110,33 @@ def run(suite: Suite, reports: Path, extra: Sequence[str]) -> Outcome:
         problem = "nothing was collected"
     elif done.returncode != 0:
         problem = f"pytest ended with {done.returncode}"
+    elif left:
+        problem = f"left {len(left)} processes or files behind"
     return Outcome(suite, seconds, total - failed - errors - skipped, failed, errors, skipped, problem)
+
+
+def left_behind(mark: str, temporary: Path) -> Iterator[str]:
+    """Processes and temporary files that a suite has left, in words."""
+    until = time.monotonic() + SECONDS_TO_END
+    while (processes := list(marked_processes(mark))) and time.monotonic() < until:
+        time.sleep(0.5)
+    for number, command in processes:
+        yield f"process {number}: {command[:200]}"
+    for path in sorted(temporary.iterdir()):
+        if path.name.startswith(OURS):
+            yield f"file {path.name}"
+
+
+def marked_processes(mark: str) -> Iterator[tuple[int, str]]:
+    """Processes with a mark in their environment, on Linux: whoever started them, whoever owns them now."""
+    wanted = f"{MARK}={mark}".encode()
+    for entry in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted in entry.read_bytes().split(b"\0"):
+                command = entry.with_name("cmdline").read_bytes().replace(b"\0", b" ")
+                yield int(entry.parent.name), command.decode(errors="replace").strip()
+        except OSError:
+            continue  # it has ended, or is another user's
 
 
 def line(outcome: Outcome) -> str:
