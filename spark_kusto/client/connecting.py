@@ -17,8 +17,8 @@ def connect(address: str | os.PathLike[str] | Address, credential: Any = None, *
             ``http://localhost:PORT``: a remote one (see :mod:`spark_kusto.client.address`).
         credential: for remote clusters, anything with ``get_token`` (azure-identity's classes, or
             :func:`spark_kusto.client.auth.credential_from_options`). Without one nobody signs in to a
-            server on this machine, and to all others by the Azure CLI, then by a device code. An embedded
-            cluster takes none.
+            server on this machine or to ``http://``, and to all others by the Azure CLI, then by a device
+            code. An embedded cluster takes none.
         options: of an embedded cluster ``create`` (False refuses a directory without a cluster), ``memory``
             (bytes), ``threads``, ``principal``; of a remote one ``ingestion_uri`` (the data management
             endpoint), ``timeout`` (a timedelta; how long exports and ingestions are waited for),
@@ -46,7 +46,7 @@ def connect(address: str | os.PathLike[str] | Address, credential: Any = None, *
     from spark_kusto.client.remote.cluster import RemoteCluster
 
     known = _known(options, ("ingestion_uri", "timeout", "request_id", "backoff"))
-    if credential is None and not parsed.is_loopback:
+    if credential is None and parsed.text.startswith("https:") and not parsed.is_loopback:
         from spark_kusto.client.auth import fallback_credential
 
         credential = fallback_credential()

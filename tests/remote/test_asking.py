@@ -71,6 +71,7 @@ def refusal(call: Callable[[], object], kind: type[Exception] = KustoError) -> A
 # -- values
 
 
+@pytest.mark.roundtrip
 def test_values_are_those_of_an_embedded_cluster(server: KustoServer, remote: Cluster) -> None:
     here, there = server.cluster.query(DATABASE, EVERY), remote.query(DATABASE, EVERY)
     assert there.columns == here.columns
@@ -182,6 +183,27 @@ def test_properties_and_request_ids_are_sent(server: KustoServer) -> None:
         assert server.seen[-1].headers["x-ms-client-request-id"] == "mine"
         assert server.seen[-1].headers["x-ms-app"] == "spark-kusto"
         assert "authorization" not in server.seen[-1].headers
+
+
+def test_where_data_management_is() -> None:
+    fabric = "x.z0.kusto.fabric.microsoft.com"
+    for given, engine, management in (
+        (
+            "https://c.eu.kusto.windows.net",
+            "https://c.eu.kusto.windows.net",
+            "https://ingest-c.eu.kusto.windows.net",
+        ),
+        (f"https://ingest-{fabric}", f"https://{fabric}", f"https://ingest-{fabric}"),
+        ("http://kusto:8080", "http://kusto:8080", "http://kusto:8080"),
+    ):
+        with connect(given, StaticCredential("t") if given.startswith("https") else None) as cluster:
+            assert cluster.address == engine
+            assert cluster.management.transport.address == management  # type: ignore[attr-defined]
+    with connect("c", StaticCredential("t"), ingestion_uri="https://dm.example/") as cluster:
+        assert cluster.address == "https://c.kusto.windows.net"
+        assert cluster.management.transport.address == "https://dm.example"  # type: ignore[attr-defined]
+    error = refusal(lambda: connect("c", StaticCredential("t"), time_out=1), OptionError)
+    assert "Did you mean 'timeout'" in str(error)
 
 
 def test_a_path_in_the_address_is_kept(server: KustoServer) -> None:

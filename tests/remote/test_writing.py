@@ -108,6 +108,7 @@ def way(
 # -- transactions
 
 
+@pytest.mark.roundtrip
 def test_every_type_arrives(server: KustoServer, remote: Cluster, way: TransientStorage | None) -> None:
     data = server.cluster.query(DATABASE, EVERY).to_arrow()
     result = write(remote, "T", data, staging=way)
@@ -184,6 +185,13 @@ def test_a_move_that_nobody_hears_of_is_done_once(
     assert write(remote, "T", staging=way, replace=Replace(all=True)).status == "committed"
     assert count(server, "T") == 3
     assert tables(server) == ["T"]
+
+
+def test_a_busy_cluster_is_waited_for(server: KustoServer, remote: Cluster, container: Container) -> None:
+    server.fail("mgmt", status=429, text=".ingest", times=QUICK.attempts + 2)
+    server.fail("mgmt", status=429, text=".move", times=2)
+    assert write(remote, "T", staging=storage_of(container)).status == "committed"
+    assert count(server, "T") == 3
 
 
 def test_rows_that_the_service_lost_are_missed(

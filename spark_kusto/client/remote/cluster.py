@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -47,13 +48,19 @@ AUTOMATIC_ROWS = 500_000
 AUTOMATIC_BYTES = 64 * 1024 * 1024
 """The same in bytes."""
 
+_REMEMBERED_SECONDS = 10.0
+"""How long a table's size is taken for known: Spark's optimizer asks again and again."""
+
 _ESTIMATE_SECONDS = 30
 _EXPIRY = timedelta(hours=4)
 
 
 def ingestion_address(address: str) -> str:
-    """The data management endpoint: ``ingest-`` before the cluster's host; itself on this machine."""
-    if is_loopback(address):
+    """The data management endpoint: ``ingest-`` before the cluster's host.
+
+    A server on this machine, or one without encryption (the emulator), has one endpoint for all.
+    """
+    if is_loopback(address) or address.lower().startswith("http:"):
         return address
     parts = urlsplit(address)
     if parts.netloc.lower().startswith("ingest-"):
@@ -108,6 +115,7 @@ class RemoteCluster(RemoteIngesting):
         self.service = service(self.address)
         self.management = self.service if management == self.address else service(management)
         self._lent: dict[str, TransientStorage | None] = {}
+        self._sizes: dict[tuple[str, str], tuple[float, ScanStatistics]] = {}
         self._begin_writes()
 
     # -- asking
@@ -149,6 +157,10 @@ class RemoteCluster(RemoteIngesting):
         found = table_query(kql)
         if found is None or not found.is_bounded:
             return ScanStatistics(None, None)
+        key = (database, found.table)
+        since, known = self._sizes.get(key, (0.0, None))
+        if known is not None and time.monotonic() - since < _REMEMBERED_SECONDS:
+            return known
         try:
             rows = rows_of(self.service.command(database, f".show table {name_literal(found.table)} details"))
         except KustoError as error:
@@ -157,7 +169,9 @@ class RemoteCluster(RemoteIngesting):
             return ScanStatistics(None, None)
         if not rows:
             return ScanStatistics(None, None)
-        return ScanStatistics(_number(rows[0].get("TotalRowCount")), _number(rows[0].get("TotalExtentSize")))
+        size = ScanStatistics(_number(rows[0].get("TotalRowCount")), _number(rows[0].get("TotalExtentSize")))
+        self._sizes[key] = (time.monotonic(), size)
+        return size
 
     def cursor(self, database: str) -> str:
         """The database cursor."""
@@ -218,12 +232,7 @@ class RemoteCluster(RemoteIngesting):
             database,
             text,
             dict(parameters or {}),
-            {
-                "norequesttimeout": True,
-                "notruncation": True,
-                **(properties or {}),
-                "results_progressive_enabled": False,
-            },
+            _scan_properties(properties),
             self.service.transport.bearer() if export else None,
             self._request_id,
             self._backoff,
@@ -328,6 +337,15 @@ class RemoteCluster(RemoteIngesting):
             feature="pickling a remote cluster",
             remedy="Connect in the other process.",
         )
+
+
+def _scan_properties(properties: Mapping[str, object] | None) -> dict[str, object]:
+    """Properties of a query that is read to its end: no limits but those that were asked for."""
+    given = {name.lower(): value for name, value in (properties or {}).items()}
+    made: dict[str, object] = {"notruncation": True, **given, "results_progressive_enabled": False}
+    if "servertimeout" not in given:
+        made.setdefault("norequesttimeout", True)
+    return made
 
 
 def _number(value: Any) -> int | None:

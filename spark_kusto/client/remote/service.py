@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -29,9 +30,14 @@ if TYPE_CHECKING:
 
 __all__ = ["Operation", "Service", "rows_of"]
 
+log = logging.getLogger("spark_kusto.client")
+
 T = TypeVar("T")
 
 _LONGEST_POLL = 10.0
+_BUSY_SECONDS = 1800.0
+"""How long a command that is throttled is tried again."""
+
 _GOING_ON = ("InProgress", "Scheduled")
 
 
@@ -244,26 +250,40 @@ class Service:
         Raises:
             QueryError, ServiceError: it failed, or did not end in time.
         """
-        deadline = time.monotonic() + self.timeout.total_seconds()
+        begun = time.monotonic()
+        deadline = begun + self.timeout.total_seconds()
+        patient = min(deadline, begun + _BUSY_SECONDS)
         number = 0
         while True:
             number += 1
-            rows = rows_of(self.command(database, text, step=step, repeatable=repeatable))
-            if not rows:
-                raise ServiceError(f"Cluster '{self.transport.address}' gave no operation to {step}.")
-            operation = self.wait(str(next(iter(rows[0].values()))), database, step, deadline)
-            if operation.state == "Completed":
-                return operation
-            if operation.state == "Throttled" and number < self.transport.backoff.attempts:
-                time.sleep(self.transport.backoff.pause(number))
-                continue
-            raise QueryError(
-                f"Cluster '{self.transport.address}' could not {step}: operation {operation.id} is"
-                f" {operation.state}. {operation.status}".rstrip(". ")
-                + ".",
-                remedy="Look with `.show operations` and, for ingestions, `.show ingestion failures`.",
-                permanent=not operation.should_retry,
-            )
+            busy: KustoError
+            try:
+                rows = rows_of(self.command(database, text, step=step, repeatable=repeatable))
+            except ServiceError as error:
+                # The service has so much capacity for ingestions and exports, and others use it too.
+                if error.code != "TooManyRequests":
+                    raise
+                busy = error
+            else:
+                if not rows:
+                    raise ServiceError(f"Cluster '{self.transport.address}' gave no operation to {step}.")
+                operation = self.wait(str(next(iter(rows[0].values()))), database, step, deadline)
+                if operation.state == "Completed":
+                    return operation
+                busy = QueryError(
+                    f"Cluster '{self.transport.address}' could not {step}: operation {operation.id} is"
+                    f" {operation.state}. {operation.status}".rstrip(". ")
+                    + ".",
+                    remedy="Look with `.show operations` and, for ingestions, `.show ingestion failures`.",
+                    permanent=not operation.should_retry,
+                )
+                if operation.state != "Throttled":
+                    raise busy
+            pause = self.transport.backoff.pause(number)
+            if time.monotonic() + pause > patient:
+                raise busy
+            log.info("Waiting for the cluster's capacity to %s.", step)
+            time.sleep(pause)
 
     def wait(self, operation_id: str, database: str, step: str, deadline: float) -> Operation:
         """Wait until an operation has ended, well or badly.

@@ -193,7 +193,7 @@ SINK = (
         "text",
         "sink",
         "The official connector's staging table.",
-        notice="staged files become visible in one commit, there is no temporary table",
+        notice="a write needs none; on a remote cluster it makes its own and drops it",
     ),
     OptionSpec(
         "writeEnableAsync",
@@ -231,14 +231,14 @@ SINK = (
         "int",
         "sink",
         "How the official connector moves extents.",
-        notice="no extents are moved",
+        notice="all extents of a write become visible in one transaction",
     ),
     OptionSpec(
         "maxRetriesOnMoveExtents",
         "int",
         "sink",
         "How the official connector moves extents.",
-        notice="no extents are moved",
+        notice="all extents of a write become visible in one transaction",
     ),
     OptionSpec(
         "disableFlushImmediately",
