@@ -293,6 +293,8 @@ class RemoteCluster(RemoteIngesting):
                 if not error.permanent:
                     raise
                 self._lent[command], reason = None, error
+                if not needed:
+                    log.info("The service lends no storage: %s", error)
         found = self._lent[command]
         if found is None and needed:
             raise StagingError(

@@ -171,7 +171,7 @@ class TemporaryTable:
 
         Raises:
             QueryError, ServiceError: nothing was moved.
-            IngestConflictError: it is not known whether it was; see the message.
+            IngestConflictError: it is not certain which rows were.
         """
         target = name_literal(table)
         options = "with (setNewIngestionTime=true)"
@@ -204,8 +204,8 @@ class TemporaryTable:
             raise IngestError(f"Extents could not be moved to table '{table}': {failed[0]}")
         if not self._has_gone():
             raise IngestConflictError(
-                f"The cluster moved extents to table '{table}', and some stayed behind in '{self.name}'.",
-                remedy=f"Look with `.show table {self.name} extents` before writing again.",
+                f"The cluster says that it moved extents to table '{table}', and some stayed behind.",
+                remedy="Compare the rows before writing again.",
             )
         return Moved(tuple(str(row["ResultExtentId"]) for row in moved if row.get("ResultExtentId")))
 

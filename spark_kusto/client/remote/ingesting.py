@@ -28,7 +28,7 @@ from spark_kusto.client.remote.committing import (
     table_name,
     writer_tag,
 )
-from spark_kusto.client.remote.queue import IngestionQueue, Source, Tracked
+from spark_kusto.client.remote.queue import IngestionQueue, Source, source_id
 from spark_kusto.client.remote.reads import directory_in
 from spark_kusto.client.remote.service import Service
 from spark_kusto.client.remote.staging import BlobPart, MessagePart, RemoteIngest, stage_remote
@@ -79,7 +79,7 @@ class RemoteIngesting(Cluster):
         self._queue = IngestionQueue(self.management, self._backoff)
         # Staging directories that this process has begun; another process opens them by their names.
         self._directories: dict[str, StagingDirectory] = {}
-        self._queued: dict[str, tuple[Sequence[Tracked], IngestResult]] = {}
+        self._queued: dict[str, IngestResult] = {}
 
     def _end_writes(self) -> None:
         for directory in self._directories.values():
@@ -349,9 +349,6 @@ class RemoteIngesting(Cluster):
                 )
             temporary.check(result.rows)
             moved = temporary.move(plan.table, plan.replace, result.rows)
-        except IngestConflictError:
-            # Its message says where rows are that may be needed.
-            raise
         except BaseException:
             self._quietly(temporary.drop, "drop the temporary table")
             raise
@@ -375,10 +372,12 @@ class RemoteIngesting(Cluster):
         if not parts:
             return result
         sources = [
-            Source(self._url(part, begun, staging), _source_id(begun, number), part.raw, "parquet")
+            Source(
+                self._url(part, begun, staging), source_id(begun.operation_id, number), part.raw, "parquet"
+            )
             for number, part in enumerate(parts)
         ]
-        tracked = self._queue.send(
+        self._queue.send(
             plan.database,
             plan.table,
             sources,
@@ -387,7 +386,7 @@ class RemoteIngesting(Cluster):
             parquet_mapping(begun.fillings),
         )
         queued = with_fields(result, status="queued")
-        self._queued[plan.operation_id] = (tracked if len(tracked) == len(sources) else (), queued)
+        self._queued[plan.operation_id] = queued
         return queued
 
     def _streamed(
@@ -445,7 +444,7 @@ class RemoteIngesting(Cluster):
         assert storage is not None
         directory = directory_in(storage, plan.database, "write", lent=True)
         blob = directory.upload_stream(io.BytesIO(part.data), "part.csv.gz")
-        source = Source(directory.kusto_source(blob), _source_id(begun, number), part.raw, "csv")
+        source = Source(directory.kusto_source(blob), source_id(begun.operation_id, number), part.raw, "csv")
         self._queue.send(plan.database, plan.table, [source], plan.properties, (), None)
 
     def _url(self, part: BlobPart, begun: RemoteIngest, staging: TransientStorage | None) -> str:
@@ -520,19 +519,31 @@ class RemoteIngesting(Cluster):
             log.warning("Could not %s: %s", step, error)
 
     def wait_ingested(self, operation_id: str, timeout: timedelta | None = None) -> IngestResult:
-        """Wait until a queued ingestion of this object is visible; see :meth:`Cluster.wait_ingested`.
+        """Wait until a queued ingestion is visible; see :meth:`Cluster.wait_ingested`.
+
+        Its figures are known to the object that has queued it, and 0 for others.
 
         Raises:
-            UnsupportedError: another process queued it, or the service keeps no status of it.
+            OptionError: it is not the id of an ingestion.
+            UnsupportedError: the service keeps no status of it.
         """
-        tracked, result = self._queued.get(operation_id, ((), None))
-        if result is None or not tracked:
-            why = "the service keeps no status" if result is not None else "it was not queued by this object"
+        try:
+            uuid.UUID(operation_id)
+        except ValueError:
+            raise OptionError(
+                f"'{operation_id}' is not the id of an ingestion.", remedy="Give IngestResult.operation_id."
+            ) from None
+        tracked = self._queue.tracked(operation_id)
+        if not tracked:
             raise UnsupportedError(
-                f"What became of ingestion '{operation_id}' is not known here: {why}.",
+                f"The service at '{self.management.transport.address}' knows no queued ingestion"
+                f" '{operation_id}'.",
                 feature="wait_ingested",
                 remedy="Count the rows, and look with `.show ingestion failures`.",
             )
+        result = self._queued.get(operation_id) or IngestResult(
+            operation_id, "queued", 0, 0, 0, None, timedelta(0)
+        )
         span = self.service.timeout if timeout is None else timeout
         ingested = self._queue.wait(tracked, time.monotonic() + span.total_seconds())
         return with_fields(result, status="committed" if ingested else "skipped")
@@ -555,10 +566,6 @@ def _check_offered(mode: WriteMode, replace: Replace | None, properties: IngestP
             feature="overwriteSchema",
             remedy="Run `.drop table` or `.alter table` first.",
         )
-
-
-def _source_id(begun: RemoteIngest, number: int) -> uuid.UUID:
-    return uuid.uuid5(uuid.UUID(begun.operation_id), str(number))
 
 
 def _sent(error: KustoError, number: int, count: int, table: str) -> KustoError:

@@ -29,7 +29,7 @@ from spark_kusto.version import __version__
 
 log = logging.getLogger("spark_kusto.client")
 
-__all__ = ["IngestionQueue", "Source", "Tracked"]
+__all__ = ["IngestionQueue", "Source", "Tracked", "source_id"]
 
 _REFRESH_SECONDS = 3600.0
 _TIMEOUT = (30.0, 60.0)
@@ -121,7 +121,7 @@ class IngestionQueue:
                 raise IngestError(
                     f"{number} of {len(sources)} blobs were queued for table '{table}', and the next could"
                     f" not be: {error.message}",
-                    remedy="What is queued will be ingested; the rest is not.",
+                    remedy="What is queued may be ingested: look at the table before writing again.",
                 ) from None
             if followed is not None:
                 tracked.append(followed)
@@ -189,12 +189,17 @@ class IngestionQueue:
 
     # -- what becomes of it
 
+    def _table(self, source: uuid.UUID) -> str | None:
+        """The status table of a blob, the same for every process that asks; None where there is none."""
+        tables = sorted(self._resources.get("IngestionsStatusTable", ()))
+        return tables[source.int % len(tables)] if tables else None
+
     def _follow(self, source: Source, database: str, table: str) -> Tracked | None:
         """A row in the status table, which the service will keep up to date; None where it has no table."""
-        tables = self._resources.get("IngestionsStatusTable")
-        if not tables:
+        place = self._table(source.id)
+        if place is None:
             return None
-        followed = Tracked(source.id, random.choice(tables))
+        followed = Tracked(source.id, place)
         now = datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         entity = {
             "PartitionKey": str(source.id),
@@ -221,6 +226,20 @@ class IngestionQueue:
             return None
         return followed
 
+    def tracked(self, operation_id: str) -> list[Tracked]:
+        """The blobs of a write that anybody has queued, as far as the status table knows them."""
+        self._refresh()
+        found: list[Tracked] = []
+        while True:
+            source = source_id(operation_id, len(found))
+            place = self._table(source)
+            if place is None:
+                return []
+            followed = Tracked(source, place)
+            if self._status(followed) is None:
+                return found
+            found.append(followed)
+
     def wait(self, tracked: Sequence[Tracked], deadline: float) -> bool:
         """Wait until the service has ingested blobs; True if any of them was, False if all were skipped.
 
@@ -234,7 +253,7 @@ class IngestionQueue:
         while True:
             still = []
             for followed in left:
-                row = self._status(followed)
+                row = self._status(followed) or {}
                 state = str(row.get("Status"))
                 if state == "Pending":
                     still.append(followed)
@@ -260,15 +279,17 @@ class IngestionQueue:
             time.sleep(pause)
             pause = min(pause * 1.6, _LONGEST_POLL)
 
-    def _status(self, followed: Tracked) -> Mapping[str, Any]:
+    def _status(self, followed: Tracked) -> Mapping[str, Any] | None:
         key = quote(str(followed.id))
         answer = self._request(
             "GET",
             lambda _: _within(followed.table, f"(PartitionKey='{key}',RowKey='{key}')"),
             "ask what became of a queued blob",
             headers=_TABLE_HEADERS,
-            wanted=(200,),
+            wanted=(200, 404),
         )
+        if answer.status_code == 404:
+            return None
         found: Mapping[str, Any] = answer.json()
         return found
 
@@ -310,6 +331,11 @@ class IngestionQueue:
 
 
 _TABLE_HEADERS = {"Accept": "application/json;odata=nometadata", "x-ms-version": "2019-02-02"}
+
+
+def source_id(operation_id: str, number: int) -> uuid.UUID:
+    """The id of a blob of a write; the same wherever it is made."""
+    return uuid.uuid5(uuid.UUID(operation_id), str(number))
 
 
 def _within(url: str, tail: str) -> str:
