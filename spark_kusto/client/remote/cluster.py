@@ -166,10 +166,9 @@ class RemoteCluster(RemoteIngesting):
         except KustoError as error:
             # A function, a view, or no right to see it: nothing that a size is worth failing for.
             log.debug("no details of '%s': %s", found.table, error)
-            return ScanStatistics(None, None)
-        if not rows:
-            return ScanStatistics(None, None)
-        size = ScanStatistics(_number(rows[0].get("TotalRowCount")), _number(rows[0].get("TotalExtentSize")))
+            rows = []
+        row = rows[0] if rows else {}
+        size = ScanStatistics(_number(row.get("TotalRowCount")), _number(row.get("TotalExtentSize")))
         self._sizes[key] = (time.monotonic(), size)
         return size
 
