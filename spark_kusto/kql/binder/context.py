@@ -167,6 +167,7 @@ class Context:
         relation: the operator's input, for order-dependent functions; None in print and the like.
         left, right: the sides of a join.
         outer: columns of an enclosing row, seen after ``columns`` (subqueries of ``mv-apply``).
+        texts: all columns' texts as one, where it is at hand.
         search: columns that ``*`` stands for in string predicates; None if it may not be used.
         steps: columns of ``scan`` steps by step name.
         windows: whether window functions are allowed here.
@@ -180,6 +181,7 @@ class Context:
     left: Mapping[str, Column] | None = None
     right: Mapping[str, Column] | None = None
     outer: Mapping[str, Column] | None = None
+    texts: Expr | None = None
     search: bool = False
     steps: Mapping[str, Mapping[str, Column]] | None = None
     windows: bool = False

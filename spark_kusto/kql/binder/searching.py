@@ -15,10 +15,10 @@ from spark_kusto.kql.binder.context import Context, Environment, Relation
 from spark_kusto.kql.binder.conversion import convert
 from spark_kusto.kql.binder.expressions import conjunction, disjunction
 from spark_kusto.kql.binder.rows import keep
-from spark_kusto.kql.binder.strings import negated, search_term, text_operator
+from spark_kusto.kql.binder.strings import all_texts, in_any, negated, search_operator, search_term
 from spark_kusto.kql.binder.tabular import operator, source
 from spark_kusto.kql.binder.unions import matching_tables, tables_of, union
-from spark_kusto.kql.plan import Column, Expr, Literal
+from spark_kusto.kql.plan import Expr, Literal
 from spark_kusto.kql.registry import DYNAMIC, STRING
 from spark_kusto.types import KustoType
 
@@ -28,17 +28,21 @@ if TYPE_CHECKING:
 _FALSE = Literal(KustoType.BOOL, nullable=False, value=False)
 
 
-def _in_any(columns: Sequence[Column], needle: Literal, case_sensitive: bool) -> Expr:
+def _in_any(context: Context, needle: Literal, case_sensitive: bool) -> Expr:
     """The text stands as a term in some column."""
-    if needle.value in ("", "*"):
+    text = str(needle.value)
+    if text in ("", "*"):
         return Literal(KustoType.BOOL, nullable=False, value=True)
-    tests: list[Expr] = []
-    for column in columns:
-        text = convert(column, STRING)
-        if case_sensitive and "*" not in str(needle.value):
-            tests.append(text_operator("has_cs", text, needle))
-        else:
-            tests.append(search_term(text, needle))
+    columns = list(context.columns.values())
+    operator_name = search_operator(text)
+    if case_sensitive and operator_name == "has":
+        operator_name = "has_cs"
+    if operator_name is not None:
+        word = Literal(STRING, nullable=False, value=text.strip("*"))
+        found = in_any(operator_name, context.texts or all_texts(columns), word)
+        if found is not None:
+            return found
+    tests = [search_term(convert(column, STRING), needle) for column in columns]
     return disjunction(tests) if tests else _FALSE
 
 
@@ -57,7 +61,7 @@ def search_predicate(binder: Binder, node: syntax.Expression, context: Context, 
     if isinstance(node, syntax.Literal):
         text = "" if node.value is None else str(node.value)
         needle = Literal(STRING, nullable=False, value=text)
-        return _in_any(list(context.columns.values()), needle, case_sensitive)
+        return _in_any(context, needle, case_sensitive)
     if isinstance(node, syntax.Call) and node.name == "not" and len(node.arguments) == 1:
         return negated(go(node.arguments[0]))
     if isinstance(node, syntax.Binary) and node.operator == ":":
@@ -66,7 +70,7 @@ def search_predicate(binder: Binder, node: syntax.Expression, context: Context, 
         if isinstance(node.left, syntax.Star):
             right = binder.expression(node.right, context)
             if isinstance(right, Literal):
-                return _in_any(list(context.columns.values()), right, case_sensitive)
+                return _in_any(context, right, case_sensitive)
         left = binder.expression(node.left, context)
         return search_term(
             convert(left, STRING) if left.type is DYNAMIC else left, binder.expression(node.right, context)
@@ -78,8 +82,15 @@ def search_predicate(binder: Binder, node: syntax.Expression, context: Context, 
             return _FALSE
         raise
     if bound.type is STRING and isinstance(bound, Literal):
-        return _in_any(list(context.columns.values()), bound, case_sensitive)
+        return _in_any(context, bound, case_sensitive)
     return convert(bound, KustoType.BOOL)
+
+
+def _with_texts(binder: Binder, table: Relation, environment: Environment) -> tuple[Relation, Context]:
+    """A table with all its texts in a column that has no name, for predicates to read if they do."""
+    context = binder.row_context(table, environment)
+    table, (texts,) = binder.as_columns(table, [all_texts(list(context.columns.values()))])
+    return table, replace(context, texts=texts)
 
 
 def _search(
@@ -88,7 +99,7 @@ def _search(
     case_sensitive = (node.kind or "").lower() == "case_sensitive"
     found = []
     for table in tables:
-        context = binder.row_context(table, environment)
+        table, context = _with_texts(binder, table, environment)
         predicate = search_predicate(binder, node.predicate, context, case_sensitive)
         if isinstance(predicate, Literal) and predicate.value is False and len(tables) > 1:
             continue
@@ -173,7 +184,7 @@ def _find(binder: Binder, node: syntax.Find, tables: list[Relation], environment
     label = node.with_source or "source_"
     filtered = []
     for table in chosen:
-        context = binder.row_context(table, environment)
+        table, context = _with_texts(binder, table, environment)
         predicate = search_predicate(binder, node.predicate, context, False)
         filtered.append(keep(binder, table, predicate))
     if node.project is not None:

@@ -7,6 +7,7 @@ these), and only its ends that are letters or digits need such a neighbour.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spark_kusto.kql import syntax
@@ -15,7 +16,7 @@ from spark_kusto.kql.binder.context import Context
 from spark_kusto.kql.binder.conversion import apply, convert
 from spark_kusto.kql.binder.regexes import check_operand
 from spark_kusto.kql.plan import Expr, Literal
-from spark_kusto.kql.registry import BOOL, STRING, Emission, ScalarRow, overload
+from spark_kusto.kql.registry import BOOL, STRING, Emission, ScalarRow, overload, repeated
 from spark_kusto.kql.sql.literals import string
 from spark_kusto.types import KustoType
 
@@ -235,19 +236,55 @@ def search_term(column: Expr, needle: Expr) -> Expr:
     text = str(needle.value)
     if text in ("*", ""):
         return Literal(KustoType.BOOL, nullable=False, value=True)
-    if "*" not in text:
-        return text_operator("has", column, needle)
     core = text.strip("*")
     word = Literal(STRING, nullable=False, value=core)
-    if "*" in core:
+    plain = search_operator(text)
+    if plain is None:
         start = "" if text.startswith("*") else f"(?:^|{NOT_TERM})"
         end = "" if text.endswith("*") else f"(?:$|{NOT_TERM})"
         middle = r".*?".join(regex_quoted(part) for part in core.split("*"))
         pattern = Literal(STRING, nullable=False, value=f"(?is){start}{middle}{end}")
         return text_operator("matches regex", column, pattern)
-    if text.startswith("*") and text.endswith("*"):
-        return text_operator("contains", column, word)
-    return text_operator("hassuffix" if text.startswith("*") else "hasprefix", column, word)
+    return text_operator(plain, column, word)
+
+
+def search_operator(text: str) -> str | None:
+    """The operator that looks for a text of ``search`` without the wildcards at its ends; None where it
+    has others within."""
+    if "*" in text.strip("*"):
+        return None
+    if text.startswith("*"):
+        return "contains" if text.endswith("*") else "hassuffix"
+    return "hasprefix" if text.endswith("*") else "has"
+
+
+_SEPARATOR = "\x1f"
+_WITHIN = frozenset(
+    ("contains", "contains_cs", "has", "has_cs", "hasprefix", "hasprefix_cs", "hassuffix", "hassuffix_cs")
+)
+
+
+def _joined(call: Emission) -> str:
+    return f"concat_ws({string(_SEPARATOR)}, {', '.join(call.sql)})"
+
+
+_JOINED = ScalarRow("texts", (overload([repeated(STRING)], STRING, _joined, "never"),), "never")
+
+
+def all_texts(columns: Sequence[Expr]) -> Expr:
+    """The texts of columns with a separator between them, which belongs to no term."""
+    texts = [convert(column, STRING) for column in columns]
+    if not texts:
+        return Literal(STRING, nullable=False, value="")
+    return texts[0] if len(texts) == 1 else apply(_JOINED, _JOINED.overloads[0], texts)
+
+
+def in_any(name: str, texts: Expr, needle: Expr) -> Expr | None:
+    """Whether an operator holds for some of ``all_texts``: asked once for all of them, since each question
+    costs; None where that would not be the same."""
+    if name not in _WITHIN or not isinstance(needle, Literal) or _SEPARATOR in str(needle.value):
+        return None
+    return text_operator(name, texts, needle)
 
 
 def bind_star(binder: Binder, node: syntax.Binary, context: Context) -> Expr:
@@ -256,6 +293,11 @@ def bind_star(binder: Binder, node: syntax.Binary, context: Context) -> Expr:
     from spark_kusto.kql.binder.operators import comparison
 
     right = binder.expression(node.right, context)
+    if right.type is KustoType.STRING:
+        texts = context.texts or all_texts(list(context.columns.values()))
+        found = in_any(node.operator.lstrip("!"), texts, right)
+        if found is not None:
+            return negated(found) if node.operator.startswith("!") else found
     terms: list[Expr] = []
     for column in context.columns.values():
         if node.operator in ("==", "=~", "!=", "!~") and column.type is not KustoType.STRING:

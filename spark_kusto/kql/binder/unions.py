@@ -122,10 +122,12 @@ def union(
 ) -> Relation:
     """All rows of all relations; columns matched by name and type."""
     kinds: dict[str, dict[KustoType, int]] = {}
+    elements: dict[tuple[str, KustoType], set[KustoType | None]] = {}
     for relation in inputs:
         for name, column in relation.columns:
-            kinds.setdefault(name, {}).setdefault(column.type, 0)
-            kinds[name][column.type] += 1
+            counts = kinds.setdefault(name, {})
+            counts[column.type] = counts.get(column.type, 0) + 1
+            elements.setdefault((name, column.type), set()).add(column.element)
     columns: list[tuple[str, Column]] = []
     sources: list[tuple[str, KustoType]] = []
     taken = {name for name, types in kinds.items() if len(types) == 1}
@@ -141,15 +143,12 @@ def union(
                     number += 1
                     label = f"{base}{number}"
                 taken.add(label)
-            element = {
-                column.element
-                for relation in inputs
-                for known, column in relation.columns
-                if known == name and column.type is kind
-            }
-            common = element.pop() if len(element) == 1 else None
-            columns.append((label, binder.column(kind, element=common)))
+            common = elements[name, kind]
+            element = next(iter(common)) if len(common) == 1 else None
+            columns.append((label, binder.column(kind, element=element)))
             sources.append((name, kind))
+    absent = {kind: Literal(kind, value=None) for kind in KustoType}
+    absent[KustoType.STRING] = Literal(KustoType.STRING, nullable=False, value="")
     parts: list[tuple[Relation, list[Expr]]] = []
     for relation in inputs:
         known_columns = dict(relation.columns)
@@ -159,8 +158,7 @@ def union(
             if found is not None and found.type is kind:
                 expressions.append(found)
             else:
-                value = "" if kind is KustoType.STRING else None
-                expressions.append(Literal(kind, nullable=value is None, value=value))
+                expressions.append(absent[kind])
         parts.append((relation, expressions))
     if with_source is not None:
         column = binder.column(KustoType.STRING)

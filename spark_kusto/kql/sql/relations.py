@@ -87,6 +87,9 @@ class Select:
         return " ".join(parts)
 
 
+_MANY_GAPS = 500
+
+
 class Numbering:
     """Names that are unique in a compiled query."""
 
@@ -477,14 +480,42 @@ class StageWriter:
 
     def _union(self, node: UnionNode, needed: set[str]) -> Select:
         chosen = [(place, column) for place, column in enumerate(node.columns) if column.id in needed]
-        names = [column.id for _, column in chosen]
+        absent = self._absent(node, chosen)
         queries = []
-        for query, expressions in node.inputs:
-            items = tuple((column, expressions[place]) for place, column in chosen)
+        for place_of_input, (query, expressions) in enumerate(node.inputs):
+            items = tuple(
+                (column, expressions[place])
+                for place, column in chosen
+                if (place_of_input, column.id) not in absent
+            )
+            names = [column.id for column, _ in items]
             select = self._select(ExtendNode(query, items), set(names))
             text = select.render(names)
             queries.append(f"({text})" if select.limit or select.order or select.tail else text)
         if not queries:
             nulls = ", ".join(f"NULL::{c.type.duckdb} AS {c.id}" for _, c in chosen)
             queries = [f"SELECT {nulls or 'NULL AS nothing'} WHERE false"]
-        return Select(f"({' UNION ALL '.join(queries)}) AS {self._alias()}")
+        if not absent:
+            return Select(f"({' UNION ALL '.join(queries)}) AS {self._alias()}")
+        lacking = {name for _, name in absent}
+        items_of_texts = {
+            column.id: f"coalesce({column.id}, '')"
+            for _, column in chosen
+            if column.type is KustoType.STRING and column.id in lacking
+        }
+        return Select(f"({' UNION ALL BY NAME '.join(queries)}) AS {self._alias()}", items_of_texts)
+
+    @staticmethod
+    def _absent(node: UnionNode, chosen: Sequence[tuple[int, Column]]) -> set[tuple[int, str]]:
+        """Which inputs (by place) lack which columns, where there are so many gaps that DuckDB should fill
+        them: a union of many unlike tables has tens of thousands, and each costs time to plan."""
+        gaps: set[tuple[int, str]] = set()
+        for place, column in chosen:
+            empty = [
+                (number, column.id)
+                for number, (_, expressions) in enumerate(node.inputs)
+                if isinstance(literal := expressions[place], Literal) and literal.value in (None, "")
+            ]
+            if len(empty) < len(node.inputs):
+                gaps.update(empty)
+        return gaps if len(gaps) > _MANY_GAPS else set()
