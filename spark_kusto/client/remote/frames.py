@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -19,7 +20,7 @@ from spark_kusto.types import Column, KustoType
 __all__ = ["AnswerCutError", "AnswerTable", "PartialFailure", "read_frames", "read_tables"]
 
 _DECODER = json.JSONDecoder()
-_SPACE = " \t\r\n"
+_SPACE = re.compile(r"[ \t\r\n]*").match
 
 
 class AnswerCutError(Exception):
@@ -95,11 +96,9 @@ class _Text:
     def peek(self) -> str:
         """The next character that is no space; empty at the end."""
         while True:
-            while self._at < len(self._text):
-                ch = self._text[self._at]
-                if ch not in _SPACE:
-                    return ch
-                self._at += 1
+            self._at = _SPACE(self._text, self._at).end()  # type: ignore[union-attr]
+            if self._at < len(self._text):
+                return self._text[self._at]
             if not self._more():
                 return ""
 
@@ -135,8 +134,21 @@ class _Text:
         if self.peek() == "]":
             self.take("]")
             return
+        decode = _DECODER.raw_decode
         while True:
-            yield self.value()
+            # Most values are here whole, with a comma after them: no more than that is done for them.
+            self.peek()
+            try:
+                value, end = decode(self._text, self._at)
+            except json.JSONDecodeError:
+                value = self.value()
+            else:
+                if self._text[end : end + 1] == ",":
+                    self._at = end + 1
+                    yield value
+                    continue
+                value = self.value()
+            yield value
             if self.peek() == ",":
                 self.take(",")
                 continue

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 16_384
 
+# The same text as of `dumps`, without making an encoder for every value.
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
 _NOT_NUMBERS = {
     "nan": float("nan"),
     "infinity": float("inf"),
@@ -168,14 +171,15 @@ def _json_text(value: Any) -> str | None:
     """JSON text of a dynamic value, which comes as JSON or (in version 1) as its text."""
     if value is None or value == "":
         return None
-    if isinstance(value, str):
-        if value[0] in "{[":
-            try:
-                return dumps(json.loads(value))
-            except ValueError:
-                pass
+    if isinstance(value, str) and value[0] in "{[":
+        try:
+            value = json.loads(value)
+        except ValueError:
+            pass
+    try:
+        return _ENCODER.encode(value)
+    except ValueError:
         return dumps(value)
-    return dumps(value)
 
 
 _MAKERS: dict[KustoType, Callable[[list[Any]], Any]] = {
