@@ -42,6 +42,23 @@ MOMENTS: dict[str, Any] = {
 
 OTHERS: dict[str, Any] = {
     "gettype(123.45)": "real",
+    "parse_url('https://user@h.io/p').Host": "user@h.io",
+    "parse_url('https://u:p@h.io:80/p').Username": "u",
+    "parse_url('https://h.io/?x=1&y=2&x=3&k=&=v&flag')['Query Parameters']": {"x": ["1", "3"], "y": "2"},
+    "parse_url('https://h.io/').Path": "",
+    "parse_url('https://h.io/?x=1').Path": "/",
+    "parse_url('https://h.io/#').Path": "/",
+    "parse_url('https://h.io/a%20b').Path": "/a%20b",
+    "parse_url('no url')": {
+        "Scheme": "",
+        "Host": "",
+        "Port": "",
+        "Path": "",
+        "Username": "",
+        "Password": "",
+        "Query Parameters": {},
+        "Fragment": "",
+    },
     "gettype(111)": "long",
     "gettype(1 == 1)": "bool",
     "gettype(1s)": "timespan",

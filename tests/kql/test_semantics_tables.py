@@ -143,10 +143,12 @@ def test_joins() -> None:
     assert rows("Sales | join kind=inner Cities on City, $left.Id == $right.Id | count") == [(0,)]
 
 
-def test_null_keys_match_nothing() -> None:
+def test_null_keys_match_null_keys() -> None:
     left = "datatable(k:long, a:string)[1, 'x', long(null), 'y']"
-    assert rows(f"{left} | join kind=inner ({left}) on k | project a") == [("x",)]
-    assert rows(f"{left} | join kind=leftanti ({left}) on k | project a") == [("y",)]
+    other = "datatable(k:long)[long(null)]"
+    assert rows(f"{left} | join kind=inner ({left}) on k | sort by a asc | project a") == [("x",), ("y",)]
+    assert rows(f"{left} | join kind=leftanti ({other}) on k | project a") == [("x",)]
+    assert rows(f"{left} | lookup kind=inner ({other}) on k | project a") == [("y",)]
 
 
 def test_unions() -> None:

@@ -97,7 +97,8 @@ def _pieces(pattern: str, of_span: bool) -> tuple[tuple[bool, str], ...]:
 
 def _fraction(ticks: int, token: str) -> str:
     digits = f"{ticks:07d}"[: len(token)]
-    return digits if token[0] == "f" else digits.rstrip("0")
+    # With F they are left out where all are 0; zeros at the end stay, unlike in .NET.
+    return digits if token[0] == "f" or digits.strip("0") else ""
 
 
 def _padded(number: int, token: str) -> str:

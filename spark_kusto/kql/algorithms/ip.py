@@ -16,7 +16,7 @@ _ALL_V4 = 0xFFFFFFFF
 _ALL_V6 = (1 << 128) - 1
 _V4_IN_V6 = 0xFFFF << 32
 
-_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|0{0,2}\d|0?[1-9]\d)"
+_OCTET = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
 _V4 = re.compile(rf"\s*({_OCTET})\.({_OCTET})\.({_OCTET})\.({_OCTET})(?:/(\d{{1,3}}))?\s*", re.ASCII)
 _V4_IN_TEXT = re.compile(rf"(?<![0-9A-Za-z]){_OCTET}\.{_OCTET}\.{_OCTET}\.{_OCTET}(?![0-9A-Za-z])", re.ASCII)
 _V4_PREFIX = re.compile(rf"(?:{_OCTET}\.){{1,3}}", re.ASCII)
@@ -47,6 +47,8 @@ def split_ipv6(text: str) -> tuple[int, int] | None:
     if four is not None:
         return _V4_IN_V6 | four[0], four[1] + 96
     base, slash, suffix = text.strip().partition("/")
+    # The name of an interface, as in fe80::1%eth0, is left out.
+    base = base.partition("%")[0]
     prefix = 128
     embedded = _V4_SUFFIX.fullmatch(base)
     if embedded is not None and split_ipv4(embedded.group(1)) is not None:
@@ -56,7 +58,7 @@ def split_ipv6(text: str) -> tuple[int, int] | None:
         if not suffix.isascii() or not suffix.isdigit() or int(suffix) > 128:
             return None
         prefix = int(suffix)
-    if ":" not in base or "%" in base:
+    if ":" not in base:
         return None
     try:
         packed = socket.inet_pton(socket.AF_INET6, base)

@@ -80,6 +80,8 @@ def _plain(texts: pa.StringArray) -> tuple[_Longs, _Bools]:
         is_digit = inside & (char >= 48) & (char <= 57)
         is_dot = inside & (char == 46)
         good &= ~inside | is_digit | is_dot
+        # No digit comes after a leading 0.
+        good &= ~is_digit | (digits == 0) | (octet > 0)
         octet = np.where(is_digit, octet * 10 + char - 48, octet)
         digits += is_digit
         good &= ~is_dot | ((digits >= 1) & (digits <= 3) & (octet <= 255))

@@ -15,15 +15,14 @@ _ESCAPE = re.compile(rb"%u([0-9A-Fa-f]{4})|%([0-9A-Fa-f]{2})|\+")
 _PERCENT_ESCAPE = re.compile(rb"%u([0-9A-Fa-f]{4})|%([0-9A-Fa-f]{2})")
 
 _URL = re.compile(
-    r"""(?:(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*):(?P<slashes>//)?)?
-        (?P<rest>[^?\#]*)
+    r"""(?P<scheme>[A-Za-z][A-Za-z0-9+.\-]*)://
+        (?:(?P<user>[^:/?\#@]*):(?P<password>[^/?\#@]*)@)?
+        (?P<host>\[[^\]]*\]|[^:/?\#]*)
+        (?::(?P<port>\d*))?
+        (?P<path>/[^?\#]*)?
         (?:\?(?P<query>[^\#]*))?
         (?:\#(?P<fragment>.*))?""",
     re.VERBOSE | re.DOTALL,
-)
-_AUTHORITY = re.compile(
-    r"(?:(?P<user>[^:@]*)(?::(?P<password>[^@]*))?@)?(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>\d*))?",
-    re.DOTALL,
 )
 
 _IDN_DOTS = re.compile("[.\u3002\uff0e\uff61]")
@@ -34,36 +33,29 @@ def parse_urlquery(query: str) -> dict[str, object]:
     return {"Query Parameters": _parameters(query)}
 
 
-def _parameters(query: str) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _parameters(query: str) -> dict[str, object]:
+    """The values by name, names in order: several of one name are an array, an empty one is none."""
+    found: dict[str, list[str]] = {}
     for piece in query.split("&"):
-        if piece:
-            name, _, value = piece.partition("=")
-            found[name] = value
-    return found
+        name, _, value = piece.partition("=")
+        if name and value:
+            found.setdefault(name, []).append(value)
+    return {name: values[0] if len(values) == 1 else values for name, values in sorted(found.items())}
 
 
-def parse_url(url: str) -> dict[str, object] | None:
-    """The parts of an absolute URL; parts it lacks are empty strings, an empty text gives null."""
-    if not url:
-        return None
+def parse_url(url: str) -> dict[str, object]:
+    """The parts of an absolute URL; parts it lacks, and all those of what is no URL, are empty."""
     found = _URL.fullmatch(url)
     parts: Mapping[str, str] = found.groupdict("") if found else {}
-    scheme, path = parts.get("scheme", ""), parts.get("rest", "")
-    authority: Mapping[str, str] = {}
-    if parts.get("slashes"):
-        name, slash, tail = path.partition("/")
-        matched = _AUTHORITY.fullmatch(name)
-        if matched is None:
-            return None
-        authority, path = matched.groupdict(""), slash + tail
+    path = parts.get("path", "")
     return {
-        "Scheme": scheme,
-        "Host": authority.get("host", ""),
-        "Port": authority.get("port", ""),
-        "Path": path,
-        "Username": authority.get("user", ""),
-        "Password": authority.get("password", ""),
+        "Scheme": parts.get("scheme", ""),
+        "Host": parts.get("host", ""),
+        "Port": parts.get("port", ""),
+        # A slash that ends the URL is no path.
+        "Path": "" if path == "/" and url.endswith("/") and "?" not in url and "#" not in url else path,
+        "Username": parts.get("user", ""),
+        "Password": parts.get("password", ""),
         "Query Parameters": _parameters(parts.get("query", "")),
         "Fragment": parts.get("fragment", ""),
     }

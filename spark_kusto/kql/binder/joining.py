@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.context import Context, Environment, Relation
+from spark_kusto.kql.binder.conversion import apply
 from spark_kusto.kql.binder.expressions import conjunction
 from spark_kusto.kql.binder.operators import comparable, comparison
 from spark_kusto.kql.binder.tabular import operator
@@ -24,6 +25,7 @@ from spark_kusto.kql.plan import (
     contains,
     references,
 )
+from spark_kusto.kql.registry import ANY, BOOL, DYNAMIC, STRING, ScalarRow, overload
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
@@ -104,9 +106,18 @@ def join(
     return Relation(joined, unique_names(columns))
 
 
+_SAME_KEY = ScalarRow(
+    "same_key", (overload([ANY, ANY], BOOL, "({0} IS NOT DISTINCT FROM {1})", "never"),), "never"
+)
+
+
 def _equal(left: Expr, right: Expr) -> Expr:
     sides = comparable(left, right)
     assert sides is not None
+    one, other = sides
+    if one.type is other.type and one.nullable and other.nullable and one.type not in (STRING, DYNAMIC):
+        # Unlike elsewhere, a null key meets a null key.
+        return apply(_SAME_KEY, _SAME_KEY.overloads[0], sides)
     result = comparison("==", *sides)
     assert result is not None
     return result

@@ -262,7 +262,13 @@ scalar(
 def _strcat_array(call: Emission) -> str:
     array = call.sql[0]
     delimiter = text(call, call.arguments[1])
-    return f"array_to_string(json_extract_string({array}, '$[*]'), {delimiter})"
+    # A null is an empty text; what is no array is written whole.
+    return call.once(
+        "CASE WHEN json_type({a}) = 'ARRAY' THEN array_to_string(list_transform("
+        f"CAST(json_extract_string({{a}}, '$[*]') AS VARCHAR[]), lambda e: coalesce(e, '')), {delimiter})"
+        " ELSE json_extract_string({a}, '$') END",
+        a=array,
+    )
 
 
 scalar(

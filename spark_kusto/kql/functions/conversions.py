@@ -71,6 +71,9 @@ def text_or_null(call: Emission, argument: Argument) -> str:
         return real_text(call, sql)
     if kind is DECIMAL:
         return f"rtrim(rtrim(CAST({sql} AS VARCHAR), '0'), '.')"
+    if kind is BOOL:
+        # As .NET writes it; within dynamic it is JSON's true.
+        return f"CASE {sql} WHEN true THEN 'True' WHEN false THEN 'False' END"
     return f"CAST({sql} AS VARCHAR)"
 
 
@@ -80,6 +83,23 @@ def text(call: Emission, argument: Argument) -> str:
     return sql if argument.type is STRING or not argument.nullable else f"coalesce({sql}, '')"
 
 
+def _braced(sql: str) -> str:
+    return sql.replace("{", "{{").replace("}", "}}")
+
+
+def _within(target: str) -> str:
+    """Template of a real without its fraction, kept between the type's ends; NaN and infinities are null."""
+    least, most = _ENDS[target]
+    return (
+        f"CASE WHEN NOT isfinite({{x}}) THEN NULL WHEN {{x}} >= {most}::DOUBLE THEN {most}"
+        f" WHEN {{x}} <= {least}::DOUBLE THEN {least} ELSE CAST(trunc({{x}}) AS {target}) END"
+    )
+
+
+_ENDS = {
+    "INTEGER": ("(-2147483648)::INTEGER", "2147483647::INTEGER"),
+    "BIGINT": ("(-9223372036854775808)::BIGINT", "9223372036854775807::BIGINT"),
+}
 _INTEGER_TEXT = r"^\s*[+-]?([0-9]+|0[xX][0-9a-fA-F]+)\s*$"
 
 
@@ -87,12 +107,15 @@ def _integer(target: str) -> Callable[[Emission], str]:
     def emit(call: Emission) -> str:
         argument = call.arguments[0]
         kind, sql = argument.type, argument.sql
+        if kind is LONG and target == "INTEGER":
+            # A long wraps around, where a real stops at the ends.
+            return f"CAST(({sql} & 4294967295) - (({sql} & 2147483648) << 1) AS INTEGER)"
         if kind in (INT, LONG):
-            return f"TRY_CAST({sql} AS {target})"
+            return f"CAST({sql} AS {target})"
         if kind is BOOL:
             return f"CAST({sql} AS {target})"
         if kind is REAL:
-            return f"TRY_CAST(trunc({sql}) AS {target})"
+            return call.once(_within(target), x=sql)
         if kind is DECIMAL:
             return f"TRY_CAST(trunc({sql}) AS {target})"
         if kind is TIMESPAN:
@@ -102,8 +125,9 @@ def _integer(target: str) -> Callable[[Emission], str]:
         if kind is DYNAMIC:
             return call.once(
                 f"CASE WHEN regexp_matches({{x}}, '{_INTEGER_TEXT}') THEN TRY_CAST({{x}} AS {target})"
+                f" WHEN starts_with({_braced(sql)}, '\"') THEN NULL"
                 f" WHEN {{x}} IN ('true', 'false') THEN CAST({{x}} = 'true' AS {target})"
-                f" ELSE TRY_CAST(trunc(TRY_CAST({{x}} AS DOUBLE)) AS {target}) END",
+                f" ELSE {_within(target).replace('{x}', 'TRY_CAST({x} AS DOUBLE)')} END",
                 x=argument.text,
             )
         if kind is STRING:
@@ -158,9 +182,16 @@ def _boolean(call: Emission) -> str:
         return f"({sql} <> 0)"
     if kind in (STRING, DYNAMIC):
         return call.once(
+            # Of numbers in texts only whole ones have a truth.
             "CASE WHEN {x} = 'true' THEN true WHEN {x} = 'false' THEN false"
-            " WHEN TRY_CAST({x} AS DOUBLE) IS NOT NULL THEN TRY_CAST({x} AS DOUBLE) <> 0 END",
-            x=f"lower(trim({argument.text if kind is DYNAMIC else sql}))",
+            " WHEN regexp_matches({x}, '^[-+]?[0-9]+$') THEN regexp_matches({x}, '[1-9]')"
+            + (
+                " WHEN TRY_CAST({x} AS DOUBLE) IS NOT NULL THEN TRY_CAST({x} AS DOUBLE) <> 0"
+                if kind is DYNAMIC
+                else ""
+            )
+            + " END",
+            x=f"lower(trim({argument.text if kind is DYNAMIC else sql}, E' \\t\\r\\n'))",
         )
     return "CAST(NULL AS BOOLEAN)"
 
@@ -211,6 +242,8 @@ def timespan_sql(call: Emission) -> str:
         return f"TRY_CAST(trunc({sql}) AS BIGINT)"
     if kind is DATETIME:
         return f"(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS})"
+    if kind is BOOL:
+        return f"CAST({sql} AS BIGINT)"
     if kind in (STRING, DYNAMIC):
         return call.udf("$totimespan", argument.text if kind is DYNAMIC else sql)
     return "CAST(NULL AS BIGINT)"

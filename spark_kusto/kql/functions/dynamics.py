@@ -201,10 +201,8 @@ def _gettype(call: Emission) -> str:
     argument = call.arguments[0]
     if argument.type is DYNAMIC:
         return _JSON_KINDS.format(argument.sql)
-    name = argument.type.value
-    if argument.type is STRING or not argument.nullable:
-        return f"'{name}'"
-    return f"CASE WHEN {argument.sql} IS NULL THEN 'null' ELSE '{name}' END"
+    # A null has its type, too.
+    return f"'{argument.type.value}'"
 
 
 scalar("gettype", [ANY], STRING, _gettype, nulls="never", column="type_{0}")

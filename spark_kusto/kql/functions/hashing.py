@@ -166,7 +166,8 @@ scalar(
 
 
 def _digest(algorithm: str, call: Emission) -> str:
-    return f"{algorithm}({text(call, call.arguments[0])})"
+    # Of no text there is no digest.
+    return f"coalesce({algorithm}(nullif({text(call, call.arguments[0])}, '')), '')"
 
 
 for _algorithm in ("md5", "sha1", "sha256"):

@@ -47,8 +47,16 @@ _real("sqrt", "sqrt({0})")
 _real("sin", "sin({0})")
 _real("cos", "cos({0})")
 _real("tan", "tan({0})")
-_real("asin", "asin({0})")
-_real("acos", "acos({0})")
+for _name in ("asin", "acos"):
+    scalar(
+        _name,
+        [parameter(REAL, "number")],
+        REAL,
+        # Null outside of their domain, NaN for NaN.
+        f"CASE WHEN abs({{0}}) <= 1 OR isnan({{0}}) THEN {_name}({{0}}) END",
+        nulls="maybe",
+        column="{0}",
+    )
 _real("atan", "atan({0})")
 _real("cot", "cot({0})", column=None)
 _real("degrees", "degrees({0})", column=None)
@@ -56,7 +64,7 @@ _real("radians", "radians({0})", column=None)
 scalar("atan2", [parameter(REAL, "y"), parameter(REAL, "x")], REAL, "atan2({0}, {1})", column="{0}")
 scalar("pow", [parameter(REAL, "base"), parameter(REAL, "exponent")], REAL, "pow({0}, {1})", column="{0}")
 scalar("pi", [], REAL, "pi()", nulls="never")
-scalar("sign", [_NUMBER], REAL, "CAST(sign({0}) AS DOUBLE)")
+scalar("sign", [_NUMBER], REAL, "CAST(coalesce(sign({0}), 0) AS DOUBLE)", nulls="never")
 scalar("isnan", [parameter(REAL, "number")], BOOL, "coalesce(isnan({0}), false)", nulls="never")
 scalar("isinf", [parameter(REAL, "number")], BOOL, "coalesce(isinf({0}), false)", nulls="never")
 scalar("isfinite", [parameter(REAL, "number")], BOOL, "coalesce(isfinite({0}), false)", nulls="never")
@@ -91,12 +99,8 @@ def _round(call: Emission) -> str:
     digits = call.arguments[1].value if len(call.arguments) > 1 else 0
     if number.type is DECIMAL:
         return call.udf("$round_decimal", call.sql[0], str(digits))
-    if number.type in (INT, LONG):
-        if digits >= 0:
-            return number.sql
-        unit = 10**-digits
-        return f"CAST(round({number.sql} / {unit}.0) * {unit} AS {number.type.duckdb})"
-    return f"round({number.sql}, {digits})" if digits else f"round({number.sql})"
+    sql = number.sql if number.type is REAL else f"CAST({number.sql} AS DOUBLE)"
+    return f"round({sql}, {digits})" if digits else f"round({sql})"
 
 
 def _round_decimal(number: Decimal, digits: int) -> Decimal:
@@ -111,7 +115,7 @@ python_scalar("$round_decimal", [DECIMAL, LONG], DECIMAL, _round_decimal)
 scalar(
     "round",
     [_NUMBER, optional(constant(LONG, "precision"), 0, "precision")],
-    same(0),
+    lambda types: DECIMAL if types[0] is DECIMAL else REAL,
     _round,
     column="{0}",
 )
@@ -190,7 +194,12 @@ def _floor_to(value: str, size: str, call: Emission) -> str:
     if isinstance(constant_size, int) and constant_size > 0:
         # x - (x mod n) with a modulus that is never negative; cheaper than a division that floors.
         return call.once(f"{{x}} - (({{x}} % {constant_size}) + {constant_size}) % {constant_size}", x=value)
-    return call.once("CASE WHEN {n} > 0 THEN {x} - (({x} % {n}) + {n}) % {n} END", x=value, n=size)
+    return call.once(
+        "CASE WHEN {n} > 0 THEN {x} - (({x} % {n}) + {n}) % {n}"
+        " WHEN {n} < 0 THEN CASE WHEN {x} > 0 THEN {x} - 1 - {n} ELSE {x} END // {n} * {n} END",
+        x=value,
+        n=size,
+    )
 
 
 def _bin_number(call: Emission) -> str:
@@ -199,7 +208,8 @@ def _bin_number(call: Emission) -> str:
         return _floor_to(value, size, call)
     if call.returns is DECIMAL:
         return call.udf("$bin_decimal", value, size)
-    return call.once("CASE WHEN {n} > 0 THEN floor({x} / {n}) * {n} END", x=value, n=size)
+    # Division by zero gives NaN of its own accord, infinity times zero.
+    return call.once("floor({x} / {n}) * {n}", x=value, n=size)
 
 
 def _bin_decimal(value: Decimal, size: Decimal) -> Decimal | None:

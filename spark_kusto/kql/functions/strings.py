@@ -118,9 +118,12 @@ def _substring(call: Emission) -> str:
         first = str(start + 1) if start >= 0 else str(start)
     else:
         first = call.once("CASE WHEN {s} < 0 THEN {s} ELSE {s} + 1 END", s=call.sql[1])
-    if len(call.arguments) < 3:
-        return f"substring({source}, {first})"
-    return f"substring({source}, {first}, greatest({call.sql[2]}, 0))"
+    length = f", greatest({call.sql[2]}, 0)" if len(call.arguments) > 2 else ""
+    if isinstance(start, int) and start >= 0:
+        return f"substring({source}, {first}{length})"
+    # Before the text's beginning there is nothing, not the beginning.
+    known = f"length({{t}}) < {-start}" if isinstance(start, int) else f"-({call.sql[1]}) > length({{t}})"
+    return call.once(f"CASE WHEN {known} THEN '' ELSE substring({{t}}, {first}{length}) END", t=source)
 
 
 scalar(
@@ -376,18 +379,21 @@ scalar("regex_quote", [ANY], STRING, lambda call: f"regexp_escape({text(call, ca
 def _names_of_groups(regular: str, wanted: Any) -> list[int]:
     """Numbers of the groups that ``extract_all`` gives: those asked for by name or number, else all."""
     names = regex.groups(regular)
+    every = list(range(1, len(names) + 1)) or [0]
     if not isinstance(wanted, list):
-        return list(range(1, len(names) + 1)) or [0]
-    return [names.index(group) + 1 if group in names else int(group) for group in wanted]
+        return every
+    numbers = [names.index(group) + 1 if group in names else int(group) for group in wanted]
+    # Numbers of groups that there are not fall away; where none is left, all groups are given.
+    return [number for number in numbers if 0 < number <= len(names)] or every
 
 
-def _extract_all_groups(regular: str, groups: Any, source: str) -> list[Any]:
+def _extract_all_groups(regular: str, groups: Any, source: str) -> list[Any] | None:
     wanted = _names_of_groups(regular, groups)
     found: list[Any] = []
     for match in regex.compiled(regular).finditer(source):
         texts = [match.group(group) or "" for group in wanted]
         found.append(texts[0] if len(texts) == 1 else texts)
-    return found
+    return found or None
 
 
 python_scalar("$extract_all", [STRING, DYNAMIC, STRING], DYNAMIC, _extract_all_groups, calls_on_null=True)
@@ -420,10 +426,12 @@ def _extract_all(call: Emission) -> str:
             if groups != [0]:
                 # A group that takes no part in a match is NULL there.
                 texts = f"list_transform({texts}, lambda z: coalesce(z, ''))"
-            return call.once(f"CAST(to_json({texts}) AS VARCHAR)", s=source)
+            return call.once(f"nullif(CAST(to_json({texts}) AS VARCHAR), '[]')", s=source)
         rows = f"list_zip({', '.join(lists)})"
         items = ", ".join(f"coalesce(z[{place}], '')" for place in range(1, len(lists) + 1))
-        return call.once(f"CAST(to_json(list_transform({rows}, lambda z: [{items}])) AS VARCHAR)", s=source)
+        return call.once(
+            f"nullif(CAST(to_json(list_transform({rows}, lambda z: [{items}])) AS VARCHAR), '[]')", s=source
+        )
     chosen = call.sql[1] if len(call.arguments) == 3 else "CAST(NULL AS VARCHAR)"
     return call.udf("$extract_all", call.sql[0], chosen, source)
 
