@@ -137,6 +137,7 @@ class IngestResult:
     is due); ``skipped`` (``ingest_if_not_exists`` matched); ``replayed`` (this writer's batch
     had been committed before, nothing was added).
     cursor: the commit sequence, a decimal string, or None where nothing was committed.
+    staging: the directory in blob containers that the data went through, or None.
     """
 
     operation_id: str
@@ -148,6 +149,7 @@ class IngestResult:
     duration: timedelta
     extent_ids: tuple[str, ...] = ()
     errors: int = 0
+    staging: str | None = None
 
 
 class Cluster(ABC):
@@ -355,6 +357,11 @@ class Cluster(ABC):
     ) -> None:
         """Drop what was staged; does nothing after a successful commit. Never raises for
         files that are gone already."""
+
+    def end_attempts(self, database: str, table: str, writer_id: str) -> int:
+        """Drop what a writer has begun for a table and neither committed nor aborted; how many there were.
+        Where a cluster cannot tell whose staging is whose, it is left to its lease."""
+        return 0
 
     @abstractmethod
     def wait_ingested(self, operation_id: str, timeout: timedelta | None = None) -> IngestResult:

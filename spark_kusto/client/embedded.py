@@ -354,7 +354,7 @@ class EmbeddedCluster(Cluster):
         except KustoError as error:
             # The data is committed: whoever saw an error here would write it again.
             log.warning("Cleaning up after the commit to table '%s' failed: %s", plan.table, error)
-        return _ingest_result(done)
+        return _ingest_result(done, directories)
 
     def abort_ingest(
         self,
@@ -381,6 +381,10 @@ class EmbeddedCluster(Cluster):
         except KustoError as error:
             # Whoever gives up has an error of his own to show. What is left goes with its lease.
             log.warning("Cleaning up after an ingestion into table '%s' failed: %s", plan.table, error)
+
+    def end_attempts(self, database: str, table: str, writer_id: str) -> int:
+        """Drop what a writer has begun for a table; see :meth:`Cluster.end_attempts`."""
+        return self.engine.root.database(database).end_attempts(table, writer_id)
 
     def _remember_failure(self, plan: IngestPlan, operation: IngestOperation, error: KustoError) -> None:
         try:
@@ -454,7 +458,7 @@ def _table(table: ResultTable, run: QueryRun) -> Result:
     )
 
 
-def _ingest_result(done: IngestOutcome) -> IngestResult:
+def _ingest_result(done: IngestOutcome, directories: Iterable[str] = ()) -> IngestResult:
     return IngestResult(
         operation_id=done.operation_id,
         status=done.status,  # type: ignore[arg-type]
@@ -465,4 +469,5 @@ def _ingest_result(done: IngestOutcome) -> IngestResult:
         duration=timedelta(seconds=done.seconds),
         extent_ids=tuple(extent.id for extent in done.extents),
         errors=done.errors,
+        staging=", ".join(sorted(directories)) or None,
     )

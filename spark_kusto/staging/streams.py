@@ -37,12 +37,22 @@ class BlobWriter(io.RawIOBase):
         name: the blob's full name; there must be no such blob yet.
         metadata: put on the blob beside the hash and the mark.
         owned: the channel is closed with the file.
+        hash_blocks: note the hash of each block, for ``BlobStream``.
     """
 
-    def __init__(self, channel: Channel, name: str, metadata: dict[str, str], *, owned: bool = False) -> None:
+    def __init__(
+        self,
+        channel: Channel,
+        name: str,
+        metadata: dict[str, str],
+        *,
+        owned: bool = False,
+        hash_blocks: bool = True,
+    ) -> None:
         super().__init__()
         self._channel = channel
         self._owned = owned
+        self._hash_blocks = hash_blocks
         self._name = name
         self._metadata = metadata
         self._step = f"upload blob '{name}'"
@@ -104,7 +114,8 @@ class BlobWriter(io.RawIOBase):
 
     def _note(self, block: bytes) -> None:
         self._digest.update(block)
-        self._hashes.append(hashlib.sha256(block).hexdigest())
+        if self._hash_blocks:
+            self._hashes.append(hashlib.sha256(block).hexdigest())
         self._length += len(block)
 
     def finish(self) -> StagedBlob:
@@ -128,7 +139,7 @@ class BlobWriter(io.RawIOBase):
                 )
         finally:
             self.close()
-        return made.with_blocks(self._size, self._hashes)
+        return made.with_blocks(self._size, self._hashes) if self._hash_blocks else made
 
     def close(self) -> None:
         """Give up what is not finished: blocks that are up are dropped by the service or a clean-up."""

@@ -130,18 +130,21 @@ class Channel:
 
     # -- up ---------------------------------------------------------------------------------------
 
-    def upload(self, name: str, stream: IO[bytes], metadata: dict[str, str]) -> StagedBlob:
+    def upload(
+        self, name: str, stream: IO[bytes], metadata: dict[str, str], *, hash_blocks: bool = True
+    ) -> StagedBlob:
         """Upload a stream as a new blob.
 
         Args:
             name: the blob's full name; there must be no such blob yet.
             stream: read once, to its end, in blocks.
             metadata: put on the blob beside the hash and the mark.
+            hash_blocks: note the hash of each block, for who reads it as a stream.
 
         Raises:
             StagingError: the upload failed; there is no such blob then.
         """
-        with self.writer(name, metadata) as writer:
+        with BlobWriter(self, name, metadata, hash_blocks=hash_blocks) as writer:
             while block := _read_full(stream, self.settings.block_size):
                 writer.write(block)
             return writer.finish()

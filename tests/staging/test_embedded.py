@@ -342,8 +342,10 @@ def test_a_write_is_one_commit_and_only_of_what_it_names(
     before = int(cluster.cursor(DB))
     done = cluster.commit_ingest(plan, [first, None, second], staging=storage)
     assert (done.rows, done.extents) == (2000, 2)
+    assert (done.staging or "").startswith("NetDefaultDB/write-")
     assert before < int(cluster.cursor(DB)) == int(done.cursor or 0)
     assert cluster.query(DB, "U | summarize count(), dcount(n)").rows == [(2000, 1000)]
+    assert cluster.ingest(DB, "U", pa.Table.from_batches(data)).staging is None
     assert container.names(uncommitted=True) == []
     assert staging_files(cluster) == []
 
