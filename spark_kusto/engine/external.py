@@ -12,10 +12,11 @@ from urllib.parse import unquote, urlsplit
 from spark_kusto.engine import mappings
 from spark_kusto.engine.converting import to_stored
 from spark_kusto.engine.formats.names import format_named, format_of_path, opened
+from spark_kusto.engine.inferring import infer_schema
 from spark_kusto.engine.records import Reading, read_tables
 from spark_kusto.engine.running import storage_text_schema
 from spark_kusto.errors import QueryError, UnsupportedError, redact
-from spark_kusto.kql.compiled import ExternalSource
+from spark_kusto.kql.compiled import INFER_SCHEMA, ExternalSource
 from spark_kusto.types import Column, KustoType
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ def load_external(source: ExternalSource) -> pa.Table:
     """
     import pyarrow
 
+    options = source.properties.get(INFER_SCHEMA)
+    if options is not None:
+        (asked,) = source.columns
+        return pyarrow.table({asked.sql_name: [infer_schema(source.uris, source.format or "", options)]})
     columns = [Column(column.name, column.type) for column in source.columns]
     properties = {key.lower(): value for key, value in source.properties.items()}
     reading = Reading()

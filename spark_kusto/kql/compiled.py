@@ -21,6 +21,8 @@ CURSOR = "$cursor"
 """Virtual column of a scan, long: the commit sequence that brought the row."""
 EXTENT_ID = "$extent_id"
 """Virtual column of a scan, guid."""
+INFER_SCHEMA = "$infer_schema"
+"""Property of an external source whose schema is asked for, not its data: with the plugin's options."""
 EXTENT_TAGS = "$extent_tags"
 """Virtual column of a scan, dynamic: the extent's tags, an array of strings."""
 

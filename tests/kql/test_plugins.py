@@ -78,7 +78,7 @@ ANSWERS: dict[str, tuple[list[str], list[tuple[Any, ...]]]] = {
         ["day", "rolling_2_percentile_n_50"],
         [(day(1), 1), (day(2), 2), (day(3), 3), (day(4), 5)],
     ),
-    "estimate_rows_count()": (["EstimatedRowsCount"], [(6,)]),
+    "estimate_rows_count()": (["Estimation", "EstimatedRowsCount"], [("exact", 6)]),
     "preview(2)": (["user", "day", "what", "n"], VISITS[:2]),
     "identity()": (["user", "day", "what", "n"], VISITS),
     "pivot(what, count(), user)": (["user", "buy", "open"], [("a", 1, 2), ("b", 1, 1), ("c", 0, 1)]),

@@ -343,9 +343,13 @@ def distinct(binder: Binder, relation: Relation) -> Relation:
 
 @operator(syntax.Count, "count")
 def _count(binder: Binder, node: syntax.Count, relation: Relation, environment: Environment) -> Relation:
+    return counted(binder, relation, "Count" if node.name is None else node.name.name)
+
+
+def counted(binder: Binder, relation: Relation, name: str) -> Relation:
+    """How many rows there are, in one of this name."""
     column = binder.column(LONG, nullable=False)
     call = AggregateCall("count", COUNT, (), LONG, False)
-    name = "Count" if node.name is None else node.name.name
     return Relation(AggregateNode(relation.node, (), ((column, call),)), ((name, column),))
 
 

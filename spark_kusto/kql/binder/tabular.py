@@ -98,6 +98,9 @@ def apply_operator(
         raise unsupported(node)
     if relation.visualization is not None and not isinstance(node, syntax.Render):
         relation = replace(relation, visualization=None)
+    if relation.outputs and not isinstance(node, syntax.Render):
+        # What follows is over the first of several results.
+        relation = replace(relation, outputs=())
     return function(binder, node, relation, environment)
 
 

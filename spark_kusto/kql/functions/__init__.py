@@ -35,6 +35,7 @@ FAMILIES: tuple[str, ...] = (
     "geo",
     "plugins_lookup",
     "plugins_rows",
+    "plugins_storage",
     "plugins_clustering",
 )
 """Modules of this package that hold rows."""

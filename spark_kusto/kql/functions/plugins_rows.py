@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import EntityNotFoundError
@@ -14,6 +15,7 @@ from spark_kusto.kql.functions.plugin_arguments import (
     slices,
     without_nulls,
 )
+from spark_kusto.kql.plan import LimitNode
 from spark_kusto.kql.registry import (
     BOOL,
     LONG,
@@ -21,11 +23,16 @@ from spark_kusto.kql.registry import (
     PluginCall,
     plugin,
     refused,
+    special,
 )
 from spark_kusto.types import Column, KustoType
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from spark_kusto.kql import syntax
+    from spark_kusto.kql.binder.context import Environment, Relation
+    from spark_kusto.kql.binder.core import Binder
 
 # --- rolling_percentile --------------------------------------------------------------------------
 
@@ -109,25 +116,31 @@ plugin("rows_near", lambda call: _rows_near(call)[3], _run_rows_near)
 # --- preview, identity, estimate_rows_count ------------------------------------------------------
 
 
-def _preview(call: PluginCall) -> tuple[int, list[Column]]:
-    arguments = Arguments(call)
-    count = arguments.constant("NumberOfRows").value
-    arguments.done()
-    return int(count), list(call.own_columns)
+def _preview(binder: Binder, node: syntax.Evaluate, relation: Relation, environment: Environment) -> Relation:
+    """The first rows, and in a second table how many there are."""
+    from spark_kusto.kql.binder.rows import counted, row_count
+
+    if len(node.call.arguments) != 1:
+        raise binder.error("preview() takes one argument, the number of rows.", node.call, code="SEM0219")
+    number = row_count(binder, node.call.arguments[0], environment, "preview()")
+    value = binder.share(relation)
+    first, every = binder.use(value), binder.use(value)
+    rows = replace(first, node=LimitNode(first.node, number, first.order))
+    return replace(
+        rows, outputs=(("PrimaryResult", rows), ("PrimaryResult", counted(binder, every, "Count")))
+    )
 
 
-plugin(
-    "preview",
-    lambda call: _preview(call)[1],
-    lambda tables, call: tables[0].slice(0, max(0, _preview(call)[0])),
-    difference="Gives the rows; Kusto's second table, the count, is left out.",
-)
+special("preview", _preview, kind="plugin")
+_ESTIMATE = [Column("Estimation", STRING), Column("EstimatedRowsCount", LONG)]
+
 plugin("identity", lambda call: list(call.own_columns), lambda tables, _call: tables[0])
 plugin(
     "estimate_rows_count",
-    lambda _call: [Column("EstimatedRowsCount", LONG)],
-    lambda tables, _call: answer([[tables[0].num_rows]], [Column("EstimatedRowsCount", LONG)]),
-    difference="Counts exactly.",
+    lambda _call: _ESTIMATE,
+    lambda tables, _call: answer([["exact"], [tables[0].num_rows]], _ESTIMATE),
+    # The Spark connector reads the second column.
+    difference="Counts exactly, and says so in a first column.",
 )
 
 
@@ -240,9 +253,6 @@ plugin("schema_merge", _merged_columns, _run_schema_merge)
 
 # --- refused -------------------------------------------------------------------------------------
 
-for _name in ("infer_storage_schema", "infer_storage_schema_with_suggestions"):
-    refused(_name, "it reads blobs; name the columns with externaldata instead.", kind="plugin")
-
 for _name in ("python", "r", "csharp"):
     refused(_name, "it runs code in a sandbox, which this package doesn't have.", kind="plugin")
 
@@ -260,5 +270,7 @@ for _name in (
     "ai_chat_completion",
     "ai_chat_completion_prompt",
     "external_datatable",
+    "http_request",
+    "http_request_post",
 ):
     refused(_name, "it reaches outside of the cluster, which queries here don't do.", kind="plugin")
