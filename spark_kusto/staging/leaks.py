@@ -75,7 +75,9 @@ def _descendants(root: int) -> Iterator[tuple[int, str]]:
                 words = Path(f"/proc/{child}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            yield child, b" ".join(words).decode(errors="replace").strip()
+            command = b" ".join(words).decode(errors="replace").strip()
+            if command:  # one that is ending has none
+                yield child, command
 
 
 @contextmanager

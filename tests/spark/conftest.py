@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from spark_kusto.staging.leaks import take_inventory
-from tests.staging.azurite import Azurite, own_temporary_folder
+from tests.staging.azurite import Azurite, Container, own_temporary_folder, wait_for
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -41,7 +42,7 @@ def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ExitStack]:
             yield stack
         left = [path.name for path in folder.iterdir()]
         assert [name for name in left if name.startswith(("spark-kusto-", "azurite-"))] == []
-    assert _processes() <= processes
+    wait_for(lambda: _processes() <= processes)
 
 
 @pytest.fixture(scope="session")
@@ -54,6 +55,26 @@ def azurite(services: ExitStack) -> Azurite:
 
     services.callback(is_empty)
     return service
+
+
+@pytest.fixture
+def container(azurite: Azurite) -> Iterator[Container]:
+    made = azurite.new_container()
+    yield made
+    if made.client.exists():
+        made.delete()
+
+
+@pytest.fixture
+def no_temporary_files(services: ExitStack) -> Iterator[None]:
+    """A test leaves no temporary file of this package."""
+
+    def ours() -> set[str]:
+        return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("spark-kusto-")}
+
+    before = ours()
+    yield
+    assert ours() <= before
 
 
 @pytest.fixture(scope="session")

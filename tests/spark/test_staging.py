@@ -11,9 +11,8 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,7 @@ from spark_kusto.spark.options import SourceOptions, sink_options, source_option
 from spark_kusto.spark.staging import ApplicationReads, open_staging, seal
 from tests.spark.conftest import DATABASE
 from tests.spark.test_batch import EVERY_TYPE, _rows
-from tests.staging.azurite import ACCOUNT, KEY, Azurite, Container
+from tests.staging.azurite import ACCOUNT, KEY, Container
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -37,25 +36,9 @@ if TYPE_CHECKING:
 Read = Callable[..., "DataFrame"]
 Write = Callable[..., None]
 
+pytestmark = pytest.mark.usefixtures("no_temporary_files")
+
 DISTRIBUTED = {"readMode": "ForceDistributedMode"}
-
-
-@pytest.fixture
-def container(azurite: Azurite) -> Iterator[Container]:
-    made = azurite.new_container()
-    yield made
-    if made.client.exists():
-        made.delete()
-
-
-@pytest.fixture(autouse=True)
-def no_temporary_files() -> Iterator[None]:
-    def ours() -> set[str]:
-        return {name for name in os.listdir(tempfile.gettempdir()) if name.startswith("spark-kusto-")}
-
-    before = ours()
-    yield
-    assert ours() <= before
 
 
 def as_text(df: DataFrame) -> DataFrame:
@@ -165,64 +148,6 @@ def test_every_way_to_name_the_storage(
     assert any(name.endswith(".parquet") for name in container.names())
 
 
-# -- tasks that fail ------------------------------------------------------------------------------
-
-
-def test_a_retried_task_adds_nothing(
-    spark: SparkSession, read: Read, write: Write, container: Container
-) -> None:
-    def stumble(batches: Iterator[Any]) -> Iterator[Any]:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        yield from batches
-        if context is not None and context.attemptNumber() == 0 and context.partitionId() == 1:
-            raise RuntimeError("the first attempt fails at its end")
-
-    df = spark.range(0, 4000, 1, 4).mapInArrow(stumble, "id long")
-    write(df, "T", transientStorage=container.key_url)
-    assert read("T").selectExpr("count(*)", "count(distinct id)").collect() == [(4000, 4000)]
-    assert container.names(uncommitted=True) == []
-
-
-def test_a_write_that_fails_leaves_nothing(
-    spark: SparkSession, cluster: Cluster, write: Write, container: Container
-) -> None:
-    cluster.execute(DATABASE, ".create table T (id: long)")
-    # One task: others may still be uploading when the write is aborted, which the expiry sweeps.
-    df = spark.range(0, 4000, 1, 1).selectExpr("if(id = 3999, raise_error('no'), id) AS id")
-    with pytest.raises(Exception, match="no"):
-        write(df, "T", transientStorage=container.key_url)
-    assert container.names(uncommitted=True) == []
-    assert cluster.query(DATABASE, "T | count").rows == [(0,)]
-    assert list(Path(cluster.address).glob("*/staging/*")) == []
-
-
-def test_a_read_only_sas_for_a_write(
-    spark: SparkSession, cluster: Cluster, write: Write, container: Container
-) -> None:
-    with pytest.raises(Exception, match=r"lacks the permission to .*write") as caught:
-        write(spark.range(10), "T", transientStorage=container.sas_url("rl"))
-    text = str(caught.value)
-    assert container.name in text
-    assert re.search(r"sig=(?!\*\*\*)", text) is None
-    assert container.names() == []
-
-
-def test_a_container_deleted_in_mid_read(
-    spark: SparkSession, read: Read, write: Write, container: Container
-) -> None:
-    write(spark.range(1000), "T")
-    df = read("T", transientStorage=container.key_url, **DISTRIBUTED)
-    assert len(df.collect()) == 1000
-    container.delete()
-    with pytest.raises(Exception, match="download") as caught:
-        df.collect()
-    text = str(caught.value)
-    assert container.name in text
-    assert KEY not in text
-
-
 # -- streams --------------------------------------------------------------------------------------
 
 
@@ -268,6 +193,39 @@ def test_plans_and_logs_hold_no_secret(
     )
     assert KEY not in logged
     assert re.search(r"sig=(?!\*\*\*)\w", logged) is None
+
+
+def test_what_sparks_ui_shows_holds_no_secret(
+    pushing: SparkSession, read: Read, write: Write, container: Container
+) -> None:
+    secrets = (KEY, "hidden-in-a-query", "hidden-in-a-filter", "very-secret")
+    storage = {"transientStorage": container.key_url, "kustoAadAppId": "app", "kustoAadAppSecret": secrets[3]}
+    write(pushing.range(10), "T", **storage)
+    df = read(
+        f"T | extend text = h'{secrets[1]}'", kustoFilter=f"text != h'{secrets[2]}'", **storage, **DISTRIBUTED
+    )
+    df.filter("id > 3").createOrReplaceTempView("secrets_seen")
+    try:
+        assert pushing.sql("SELECT count(*) FROM secrets_seen").collect() == [(6,)]
+        pushing.sql("CACHE TABLE secrets_cached AS SELECT * FROM secrets_seen")
+        pushing.sql("UNCACHE TABLE secrets_cached")
+    finally:
+        pushing.catalog.dropTempView("secrets_seen")
+    jvm: Any = pushing
+    executions = jvm._jsparkSession.sharedState().statusStore().executionsList()
+    assert executions.size() > 3
+    shown = []
+    for number in range(executions.size()):
+        execution = executions.apply(number)
+        shown += [execution.physicalPlanDescription(), execution.description(), execution.details()]
+    plan: Any = df._jdf.queryExecution()  # type: ignore[operator]
+    shown += [plan.toString(), plan.optimizedPlan().toJSON()]
+    for mode in ("SIMPLE", "EXTENDED", "CODEGEN", "COST", "FORMATTED"):
+        explain = jvm._jvm.org.apache.spark.sql.execution.ExplainMode.fromString(mode)
+        shown.append(plan.explainString(explain))
+    assert any("transientStorage" in text for text in shown)
+    for secret in secrets:
+        assert not any(secret in text for text in shown)
 
 
 def test_executors_get_no_secret_of_a_write(

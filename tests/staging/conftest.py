@@ -9,7 +9,7 @@ import pytest
 
 from spark_kusto.staging import Retries, TransferSettings, TransientStorage, parse_container
 from spark_kusto.staging.leaks import take_inventory
-from tests.staging.azurite import Azurite, Container, own_temporary_folder
+from tests.staging.azurite import Azurite, Container, own_temporary_folder, wait_for
 
 # Small blocks, so that a megabyte takes many requests; quick retries.
 SETTINGS = TransferSettings(block_size=64 * 1024, concurrency=4, retries=Retries(6, 0.02, 0.2))
@@ -22,7 +22,7 @@ def nothing_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with own_temporary_folder(tmp_path_factory.mktemp("temporary")) as folder:
         yield
         assert [path.name for path in folder.iterdir()] == []
-    assert take_inventory().left_since(before) == []
+    wait_for(lambda: take_inventory().left_since(before) == [])
 
 
 @pytest.fixture(scope="session")
