@@ -352,7 +352,7 @@ class Ingesting:
 
         done = committed() if predicate is None else past_conflicts(committed)
         if writer_id is not None:
-            database.end_attempts(operation, writer_id)
+            database.end_attempts(operation.table, writer_id, but=operation.id)
         self._engine.after_commit(database)
         return outcome(operation, done, ingest.started, errors)
 

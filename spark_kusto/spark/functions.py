@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import IngestError, OptionError
-from spark_kusto.spark.direct import write_directly
 from spark_kusto.spark.names import KustoSinkOptions, KustoSourceOptions
 from spark_kusto.spark.options import SinkOptions, sink_options
 from spark_kusto.spark.progress import progress
@@ -181,6 +180,8 @@ def _streaming_query(df: DataFrame, classic: bool) -> str:
 
 
 def _write(df: DataFrame, options: SinkOptions, overwrite: bool) -> IngestResult:
+    from spark_kusto.client.tasks import announce_writer
+
     columns = columns_of(df.schema)
     once = _once_only(df, options)
     staging = open_staging(options.connection, options.staging, ingestion=True)
@@ -189,6 +190,8 @@ def _write(df: DataFrame, options: SinkOptions, overwrite: bool) -> IngestResult
         plan = begin(cluster, options, columns, overwrite, staging=staging, renew=True)
         staged: list[StagedFiles] = []
         try:
+            if options.writer_id is not None:
+                announce_writer(plan, options.writer_id)
             staged = _stage(df, plan)
             result = cluster.commit_ingest(
                 plan, staged, writer_id=options.writer_id, batch_id=options.batch_id, staging=staging
@@ -222,15 +225,13 @@ def _once_only(df: DataFrame, options: SinkOptions) -> tuple[str, ...] | None:
 
 
 def _stage(df: DataFrame, plan: IngestPlan) -> list[StagedFiles]:
-    from spark_kusto.client.spark_files import spark_target
+    from spark_kusto.client.watching import staging_folder
 
-    target = spark_target(plan)
-    with progress(plan.table, None if target is None else target.directory):
-        direct = write_directly(df, plan)
-        return [direct] if direct is not None else _stage_by_python(df, plan)
+    with progress(plan.table, staging_folder(plan)):
+        return _stage_by_tasks(df, plan)
 
 
-def _stage_by_python(df: DataFrame, plan: IngestPlan) -> list[StagedFiles]:
+def _stage_by_tasks(df: DataFrame, plan: IngestPlan) -> list[StagedFiles]:
     variants = variants_of(df.schema)
     names = df.columns
 

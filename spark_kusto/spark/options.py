@@ -154,6 +154,7 @@ class SinkOptions:
     timeout: timedelta | None = None
     request_id: str | None = None
     file_bytes: int | None = None
+    checkpoint: str | None = None
 
 
 class _Values:
@@ -478,4 +479,5 @@ def sink_options(given: Mapping[str, str], *, stream: bool = False) -> SinkOptio
         timeout=values.duration("timeoutLimit"),
         request_id=values.text("requestId"),
         file_bytes=None if megabytes is None else megabytes << 20,
+        checkpoint=next((text for key, text in given.items() if key.lower() == "checkpointlocation"), None),
     )

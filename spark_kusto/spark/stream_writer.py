@@ -12,6 +12,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pyspark.sql.datasource import DataSourceStreamWriter, WriterCommitMessage
@@ -138,10 +139,16 @@ class KustoStreamWriter(_Base):
     def abort(self, messages: list[WriterCommitMessage | None], batchId: int) -> None:
         """Drop what was staged; nothing of it was visible."""
         given = [message for message in messages if isinstance(message, StreamMessage)]
-        if given:
-            with self._options.connection.open() as cluster:
+        options = self._options
+        with options.connection.open() as cluster:
+            if given:
                 staged = [message.staged for message in given]
                 cluster.abort_ingest(given[0].plan, staged, staging=self._staging())
+                return
+            # No task has ended, so nothing says what was begun; but whose it was can be known.
+            writer = options.writer_id or query_of(options.checkpoint)
+            if writer is not None:
+                cluster.end_attempts(options.connection.database, options.table, writer)
 
     def _notice_pace(self, cluster: Cluster) -> None:
         """Say once that batches come faster than the table shows them."""
@@ -158,13 +165,24 @@ class KustoStreamWriter(_Base):
         if now - before < seconds:
             _paces[key] = float("inf")
             log.warning(
-                "A batch for table '%s' came %.1f s after the last one, and its batching time is %g s: what is"
-                " queued becomes visible that much later, several batches together. Set the trigger to the"
+                "A batch for table '%s' came %.1f s after the last one, and its batching time is %g s: what"
+                " is queued becomes visible that much later, several batches together. Set the trigger to the"
                 " batching time, shorten the table's ingestionbatching policy, or use another writeMode.",
                 table,
                 now - before,
                 seconds,
             )
+
+
+def query_of(checkpoint: str | None) -> str | None:
+    """The id of the query whose checkpoint this is; None where the option or a local file does not say."""
+    if checkpoint is None:
+        return None
+    try:
+        metadata = json.loads(Path(checkpoint.removeprefix("file:"), "metadata").read_text(encoding="utf-8"))
+        return str(metadata["id"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def batching_seconds(cluster: Cluster, database: str, table: str) -> float:

@@ -79,6 +79,7 @@ class KustoWriter(DataSourceArrowWriter):
                 staging=staging,
             )
         self._forget()
+        _log_to_stderr()
         log_result(options, result)
 
     def abort(self, messages: list[WriterCommitMessage | None]) -> None:
@@ -89,6 +90,17 @@ class KustoWriter(DataSourceArrowWriter):
         with options.connection.open() as cluster:
             cluster.abort_ingest(self._plan, staged, staging=staging)
         self._forget()
+
+
+def _log_to_stderr() -> None:
+    """Have Spark's log show the figures: the commit has a process of its own, where nobody set up logging."""
+    if not log.hasHandlers():
+        handler = logging.StreamHandler()
+        handler.setFormatter(
+            logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s", "%y/%m/%d %H:%M:%S")
+        )
+        log.addHandler(handler)
+        log.setLevel(logging.INFO)
 
 
 def log_result(options: SinkOptions, result: IngestResult) -> None:

@@ -36,6 +36,9 @@ ROW_GROUP_BYTES = 128 * 1024 * 1024
 TARGET_BYTES = 192 * 1024 * 1024
 """Compressed bytes after which a task goes on in another file."""
 
+ROWS_SUFFIX = ".rows"
+"""Of a file beside one that is being written: how many rows the latter has, for who watches."""
+
 ZSTD_LEVEL = 1
 _RENEWAL_SECONDS = 30.0
 
@@ -180,6 +183,7 @@ class _OpenFile:
         self._gathered_rows = 0
         self._gathered_bytes = 0
         self._original = 0
+        self._rows = 0
         self._writer: pq.ParquetWriter | None = None
         with fs.storage_errors("write", self.path):
             self._sink = pa.OSFile(self.path, mode="wb")
@@ -222,9 +226,16 @@ class _OpenFile:
             if self._writer is None:
                 self._writer = parquet_writer(self._sink, self._columns, table)
             self._writer.write_table(table, row_group_size=table.num_rows)
+        self._rows += table.num_rows
+        self._tell_rows()
         fs.reached("staging.row_group")
         self._original += self._gathered_bytes
         self._gathered, self._gathered_rows, self._gathered_bytes = [], 0, 0
+
+    def _tell_rows(self) -> None:
+        # An unfinished file has no footer to count by.
+        with suppress(OSError), open(self.path + ROWS_SUFFIX, "w", encoding="ascii") as file:
+            file.write(str(self._rows))
 
     def finish(self) -> StagedFile:
         """Bring the file to the disk and describe it."""
@@ -239,6 +250,7 @@ class _OpenFile:
             fs.sync_file(self.path)
             size = os.stat(self.path).st_size
             metadata = pq.read_metadata(self.path)
+        fs.remove_file(self.path + ROWS_SUFFIX)
         fs.reached("staging.synced")
         statistics = footer_statistics(metadata, dict(enumerate(self._columns)), self._observed)
         return StagedFile(
@@ -263,6 +275,7 @@ class _OpenFile:
         with suppress(OSError):
             self._sink.close()
         fs.remove_file(self.path)
+        fs.remove_file(self.path + ROWS_SUFFIX)
 
 
 def parquet_writer(

@@ -76,18 +76,23 @@ class Sweeping(ExtentChanges):
         orphans, more = self._sweep_orphans()
         return SweepResult(tuple(expired), staging_files, orphans, tuple(purged), freed + more)
 
-    def end_attempts(self, committed: IngestOperation, writer_id: str) -> int:
-        """Abort what a writer has begun for the same table besides what it has just committed.
+    def end_attempts(self, table: str, writer_id: str, but: str = "") -> int:
+        """Abort what a writer has begun for a table.
 
-        A writer commits one batch at a time. What else it has begun are attempts whose driver died, or whose
-        tasks all failed, so that no message named them to an abort.
+        A writer commits one batch at a time. What it has begun besides are attempts whose driver died, or
+        whose tasks all failed, so that no message named them to an abort.
+
+        Args:
+            table: the table's name.
+            writer_id: who has named himself by :func:`name_writer`.
+            but: id of an operation that is left alone.
 
         Returns:
             How many there were.
         """
         ended = 0
         for name in _listed(self.staging_path):
-            if name == committed.id:
+            if name == but:
                 continue
             try:
                 found = (self.staging_path / name / WRITER_FILE).read_text(encoding="utf-8")
@@ -100,7 +105,7 @@ class Sweeping(ExtentChanges):
                     "UPDATE operations SET state = 'aborted' WHERE id = ? AND state = 'active'"
                     " AND table_name = ?"
                     " AND NOT EXISTS (SELECT 1 FROM entities WHERE kind = 'queue' AND name = operations.id)",
-                    (name, committed.table),
+                    (name, table),
                 ).rowcount
             if changed:
                 self._remove_staging(name)

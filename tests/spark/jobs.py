@@ -76,7 +76,7 @@ def run_job(folder: Path, code: str, *arguments: object, **more: str) -> str:
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-6000:]

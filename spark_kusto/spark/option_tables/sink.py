@@ -142,7 +142,7 @@ SINK = (
         "int",
         "sink",
         "MB before compression after which a task starts another file; without it, files are of up to"
-        " 192 MB after compression. `write_kusto` then sends the rows through Python.",
+        " 192 MB after compression.",
         minimum=1,
     ),
     OptionSpec(

@@ -1,28 +1,27 @@
-"""On the PYTHONPATH of a job under test: its Pythons stop where they are told to, or find the disk full.
+"""On the PYTHONPATH of a job under test: its Pythons die where they are told to, or find the disk full.
 
-KUSTO_STOP=commit.done:2:/tmp/flag    stop for good when the point is passed for the second time in a process
-KUSTO_FULL=/some/folder:100000        a file below the folder takes no more than so many bytes
+KUSTO_DIE=/tmp/order               as long as that file is there and names a point, who passes it dies there
+KUSTO_FULL=/some/folder:100000     a file below the folder takes no more than so many bytes
 """
 
 import errno
 import os
-import time
+import signal
 
 
-def _stop_at(point: str, count: int, flag: str) -> None:
+def _die_at(order: str) -> None:
     from spark_kusto.storage import files
 
-    left = count
-
     def observe(passed: str) -> None:
-        nonlocal left
-        if passed != point:
+        try:
+            with open(order) as file:
+                if file.read() != passed:
+                    return
+            # Whoever takes the order away carries it out, and nobody else does.
+            os.unlink(order)
+        except FileNotFoundError:
             return
-        left -= 1
-        if left == 0:
-            with open(flag, "x"):
-                pass
-            time.sleep(600)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     files.observer = observe
 
@@ -65,9 +64,8 @@ def _fill(folder: str, room: int) -> None:
     pyarrow.OSFile = opened
 
 
-if "KUSTO_STOP" in os.environ:
-    _point, _count, _flag = os.environ["KUSTO_STOP"].split(":")
-    _stop_at(_point, int(_count), _flag)
+if "KUSTO_DIE" in os.environ:
+    _die_at(os.environ["KUSTO_DIE"])
 if "KUSTO_FULL" in os.environ:
     _folder, _, _room = os.environ["KUSTO_FULL"].partition(":")
     _fill(_folder, int(_room))
