@@ -253,6 +253,24 @@ def test_a_token_goes_to_no_strange_host() -> None:
         assert "not known as a host of Kusto" in str(error)
 
 
+@pytest.mark.parametrize(
+    ("address", "login"),
+    [
+        ("help", "https://login.microsoftonline.com"),
+        ("https://trd-x.z0.kusto.fabric.microsoft.com", "https://login.microsoftonline.com"),
+        ("https://c.chinaeast2.kusto.chinacloudapi.cn", "https://login.partner.microsoftonline.cn"),
+        ("https://ade.loganalytics.io/subscriptions/S/workspaces/W", "https://login.microsoftonline.com"),
+    ],
+)
+def test_hosts_that_a_token_goes_to(address: str, login: str) -> None:
+    credential = StaticCredential("x")
+    with connect(address, credential) as cluster:
+        transport = cluster.service.transport  # type: ignore[attr-defined]
+        transport._metadata = lambda *_: (login, "https://resource")
+        assert transport.bearer().token == "x"
+    assert credential.scopes == ["https://resource/.default"]
+
+
 # -- errors
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from spark_kusto.client.remote.frames import AnswerCutError, PartialFailure, read_frames, read_tables
@@ -50,6 +50,8 @@ def rows_of(data: Iterator[bytes]) -> list[Any]:
     return [row for table in read_frames(data) if table.kind == "PrimaryResult" for row in table.rows]
 
 
+# A machine that is busy with other suites draws slowly.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     rows=st.lists(st.lists(VALUES, min_size=1, max_size=1), max_size=8),
     size=st.integers(1, 40),
