@@ -351,3 +351,49 @@ def test_graphs() -> None:
     assert rows(
         f"{GRAPH} | graph-mark-components kind=strong | graph-to-table nodes | summarize dcount(ComponentId)"
     ) == [(2,)]
+
+
+PARSED = {
+    """'aXcYc' | parse s with "a" v "c" | project v""": ["XcY"],
+    """'zaXcYc' | parse s with "a" v "c" | project v""": ["XcY"],
+    """'abcbd' | parse s with "a" v "b" | project v""": [""],
+    """'aXcYc' | parse kind=regex s with "a" v "c" | project v""": ["XcY"],
+    """'abcbd' | parse kind=regex s with "a" v "b" | project v""": ["bc"],
+    """'y=1,x=2,x=9,' | parse kind=regex s with * "x=" v "," | project v""": ["2,x=9"],
+    """'y=1,x=2,x=9,' | parse kind=regex flags=U s with * "x=" v "," | project v""": ["9"],
+    """'n=27x' | parse s with "n=" n: long | project n""": [None],
+    """'n=27x' | parse kind=regex s with "n=" n: long | project n""": [27],
+    """'n= 27x' | parse kind=regex s with "n=" n: long | project n""": [27],
+    """'q=12x' | parse s with "q=" b: bool | project b""": [None],
+}
+
+
+@pytest.mark.parametrize("query", PARSED)
+def test_what_parse_takes(query: str) -> None:
+    """Simple patterns reach the end of the text; regular expressions are greedy and need not."""
+    assert rows(f"print s = {query}") == [tuple(PARSED[query])]
+
+
+ITEMS = {
+    "long": [1, 2, -2, None, None, None],
+    "int": [1, 2, -2, None, None, None],
+    "real": [1.0, 2.5, -2.5, None, None, None],
+    "bool": [True, None, None, None, True, None],
+    "datetime": [None, None, None, None, None, None],
+    "string": ["1", "2.5", "-2.5", "7", "true", ""],
+}
+
+
+@pytest.mark.parametrize("kind", ITEMS)
+def test_types_of_expanded_items(kind: str) -> None:
+    """Items are taken as what they are in JSON: a text is no number."""
+    array = 'dynamic([1, 2.5, -2.5, "7", true, null])'
+    assert [row[0] for row in rows(f"print a = {array} | mv-expand a to typeof({kind})")] == ITEMS[kind]
+    applied = rows(f"print a = {array} | mv-apply a to typeof({kind}) on (project a)")
+    assert sorted(repr(row[0]) for row in applied) == sorted(repr(item) for item in ITEMS[kind])
+
+
+def test_moments_compare_with_constant_texts() -> None:
+    assert rows('print t = datetime(2020-01-01) | project t == "2020-01-01", t != "2020-01-01"') == [
+        (True, False)
+    ]

@@ -152,11 +152,36 @@ def _expand(
     parts: list[_Part] = []
     for name, column, wanted in made:
         item = replace(_call(_NOT_NULL, column), element=column.element)
-        result = item if wanted is None else convert(item, wanted)
+        result = item if wanted is None else _of_type(item, wanted)
         own = binder.column_like(result)
         computed.append((own, result))
         parts.append(_Part(name, own))
     return _Expansion(ExtendNode(unnested, tuple(computed)), tuple(parts), index)
+
+
+_KINDS = {
+    **dict.fromkeys(
+        (KustoType.INT, KustoType.LONG, KustoType.REAL), "'BIGINT', 'UBIGINT', 'HUGEINT', 'DOUBLE'"
+    ),
+    KustoType.BOOL: "'BOOLEAN', 'BIGINT', 'UBIGINT'",
+    **dict.fromkeys((KustoType.DATETIME, KustoType.GUID), "'VARCHAR'"),
+}
+"""JSON's kinds of what ``to typeof(...)`` takes; of the others it makes nulls."""
+
+_FITTING = {
+    kind: ScalarRow(
+        "item",
+        (overload([DYNAMIC], DYNAMIC, f"CASE WHEN json_type({{0}}) IN ({kinds}) THEN {{0}} END", "maybe"),),
+    )
+    for kind, kinds in _KINDS.items()
+}
+
+
+def _of_type(item: Expr, wanted: KustoType) -> Expr:
+    """An item as ``to typeof(...)`` gives it: a text is no number there."""
+    row = _FITTING.get(wanted)
+    fitting = item if row is None else replace(_call(row, item), element=item.element)
+    return convert(fitting, wanted)
 
 
 def _limit(binder: Binder, node: syntax.Expression | None, environment: Environment) -> Expr | None:

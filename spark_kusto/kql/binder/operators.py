@@ -484,11 +484,14 @@ def comparable(left: Expr, right: Expr, sign: str = "==") -> tuple[Expr, Expr] |
 
 def _text_with_constant(sign: str, left: Expr, right: Expr) -> tuple[Expr, Expr] | None:
     """A text that is compared with a bare constant of another type, as published queries do:
-    ``ResultType == 0``, ``success == false``. The text is taken as that type."""
+    ``ResultType == 0``, ``success == false``. The text is taken as that type, and a constant text as
+    a moment where it is compared with one."""
     if sign in ("==", "!="):
         for text, constant in ((left, right), (right, left)):
             kind = constant.type
             if text.type is STRING and isinstance(constant, Literal) and (kind in NUMBER or kind is BOOL):
+                return convert(left, kind), convert(right, kind)
+            if kind is DATETIME and isinstance(text, Literal) and text.type is STRING:
                 return convert(left, kind), convert(right, kind)
     return None
 

@@ -82,22 +82,24 @@ def _groups(pattern: str) -> int:
 def _pattern(binder: Binder, node: syntax.Parse, environment: Environment) -> tuple[str, list[_Capture]]:
     """The regular expression, and which of its groups is which column."""
     is_regex = (node.kind or "simple").lower() == "regex"
-    # In regex mode matches are greedy, unless the flag U turns that around.
+    # In regex mode columns are greedy and need not reach the end; the flag U turns greed around.
     any_text = ".*" if is_regex else ".*?"
-    parts: list[str] = ["^"]
+    parts: list[str] = []
     captures: list[_Capture] = []
     groups = 0
     for place, element in enumerate(node.pattern):
         last = place == len(node.pattern) - 1
         if isinstance(element, syntax.Star):
-            parts.append(any_text)
+            parts.append(".*?")
         elif isinstance(element, syntax.ParseColumn):
             kind = KustoType.parse(element.type or "string")
             groups += 1
             captures.append(_Capture(element.name, kind, groups))
             number = _NUMBERS.get(kind)
-            if number is not None and not last:
-                parts.append(f"({number})" if is_regex else f"({number}|.*?)")
+            if number is not None and is_regex:
+                parts.append(f"(\\s*{number})")
+            elif number is not None and not last:
+                parts.append(f"({number}|.*?)")
             else:
                 parts.append("(.*)" if last else f"({any_text})")
         else:
@@ -110,7 +112,8 @@ def _pattern(binder: Binder, node: syntax.Parse, environment: Environment) -> tu
                 groups += _groups(text)
             else:
                 parts.append(regex_quoted(text))
-    parts.append("$")
+    if not is_regex:
+        parts.append("$")
     flags = "s"
     if node.flags:
         flags += "".join(flag for flag in node.flags if flag in "imsU" and flag != "s")
