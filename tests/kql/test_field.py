@@ -9,13 +9,16 @@ import pyarrow as pa
 import pytest
 
 import spark_kusto
+from spark_kusto import kql
 from spark_kusto.errors import KqlSemanticError
 from tests.kql.executor import NOW
-from tests.kql.field_tables import SCHEMAS, field_arrow, field_queries
+from tests.kql.field_tables import FOLDER, SCHEMAS, field_arrow, field_queries
 from tests.kql.published import QUERIES
 
 DATABASE = "NetDefaultDB"
 FIELD_QUERIES = field_queries()
+FORMS = (FOLDER / "forms.txt").read_text(encoding="utf-8").rstrip("\n").split("\n---\n")
+"""Forms that a parser must accept, one after another: odd, but written."""
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +42,17 @@ def feeds(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def test_enough() -> None:
-    assert len(FIELD_QUERIES) + len(QUERIES) >= 135
+    assert len(FIELD_QUERIES) + len(QUERIES) >= 185
+    assert len(FORMS) >= 200
+
+
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\n\n\t"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_forms_parse(ending: str, mark: str) -> None:
+    for form in FORMS:
+        if "```" in form and ending != "\n":
+            continue
+        assert kql.parse(mark + form.replace("\n", ending)).statements, form
 
 
 @pytest.mark.parametrize("name", FIELD_QUERIES)
