@@ -262,6 +262,16 @@ def test_nested_tops() -> None:
     assert rows(f"{source} | top-hitters 1 of a by n") == [("x", 6)]
 
 
+def test_others_of_top_nested_are_not_divided() -> None:
+    source = "datatable(a:string, b:long, n:long)['x', 1, 5, 'x', 2, 1, 'y', 3, 3, 'z', 4, 1]"
+    levels = "top-nested 1 of a with others = 'rest' by sum(n), top-nested 1 of b by sum(n)"
+    assert sorted(rows(f"{source} | {levels}")) == [("rest", 4, None, 4), ("x", 6, 1, 5)]
+    levels = f"{levels}, top-nested 1 of n % 2 with others = -1 by count()"
+    assert sorted(rows(f"{source} | {levels}")) == [("rest", 4, None, 4, -1, 2), ("x", 6, 1, 5, 1, 1)]
+    levels = "top-nested 1 of a by sum(n), top-nested 1 of b with others = -9 by sum(n)"
+    assert sorted(rows(f"{source} | {levels}")) == [("x", 6, -9, 1), ("x", 6, 1, 5)]
+
+
 def test_partition() -> None:
     assert rows("Sales | partition by City (top 1 by Id desc | project City, Id) | sort by Id asc") == [
         ("Rome", 2),
@@ -353,7 +363,7 @@ def test_graphs() -> None:
     ) == [(2,)]
 
 
-PARSED = {
+PARSED: dict[str, list[Any]] = {
     """'aXcYc' | parse s with "a" v "c" | project v""": ["XcY"],
     """'zaXcYc' | parse s with "a" v "c" | project v""": ["XcY"],
     """'abcbd' | parse s with "a" v "b" | project v""": [""],
@@ -374,7 +384,7 @@ def test_what_parse_takes(query: str) -> None:
     assert rows(f"print s = {query}") == [tuple(PARSED[query])]
 
 
-ITEMS = {
+ITEMS: dict[str, list[Any]] = {
     "long": [1, 2, -2, None, None, None],
     "int": [1, 2, -2, None, None, None],
     "real": [1.0, 2.5, -2.5, None, None, None],

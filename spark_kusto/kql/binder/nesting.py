@@ -29,12 +29,13 @@ from spark_kusto.kql.plan import (
     FilterNode,
     JoinNode,
     LimitNode,
+    Literal,
     Node,
     OrderKey,
     ScalarQuery,
     Window,
 )
-from spark_kusto.kql.registry import ANY, BOOL, LONG, ScalarRow, overload
+from spark_kusto.kql.registry import ANY, BOOL, LONG, STRING, ScalarRow, overload
 from spark_kusto.kql.sql.traversal import must_run_apart
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def _top_nested(
         last = place == len(node.levels) - 1
         grouping = level.of.value if isinstance(level.of, syntax.NamedExpression) else level.of
         context = Context(environment, dict(current.columns), relation=current)
-        key = binder.expression(grouping, context)
+        key = _key(binder, level, binder.expression(grouping, context), current, environment)
         current, made = binder.as_columns(current, [key])
         shared = binder.share(replace(current, columns=(*current.columns, *carried, ("$key", made[0]))))
         kept = _kept(binder, level, shared_use(binder, shared, carried), environment)
@@ -101,7 +102,10 @@ def _top_nested(
             continue
         rows = []
         for piece, is_rest in zip(pieces, (False, True), strict=False):
-            rows.append(_rows(binder, shared_use(binder, shared, carried), piece, kept if is_rest else None))
+            part = _rows(binder, shared_use(binder, shared, carried), piece, kept if is_rest else None)
+            rows.append(_marked(binder, part) if is_rest else part)
+        if len(rows) > 1 and rows[0].column(_REST) is None:
+            rows[0] = _marked(binder, rows[0], False)
         current = rows[0] if len(rows) == 1 else union(binder, rows)
         hidden = {name for name in current.names if name.startswith("$level")}
         carried = tuple((n, c) for n, c in current.columns if n in hidden)
@@ -113,6 +117,36 @@ def _top_nested(
 
         return replace(result, columns=unique_names(list(zip(names, columns, strict=True))), order=())
     return replace(result, columns=tuple(zip(names, columns, strict=True)), order=())
+
+
+_REST = "$rest"
+"""Whether a row is of an "others" group: such a group is not divided at the levels below."""
+_CHOICE = ScalarRow(
+    "key", (overload([BOOL, ANY, ANY], STRING, "CASE WHEN {0} THEN {1} ELSE {2} END", "maybe"),)
+)
+
+
+def _key(
+    binder: Binder, level: syntax.TopNestedLevel, key: Expr, relation: Relation, environment: Environment
+) -> Expr:
+    """A level's key: in groups of others, the level's own label for others, or null."""
+    rest = relation.column(_REST)
+    if rest is None:
+        return key
+    is_text = key.type is STRING
+    label: Expr = Literal(key.type, nullable=not is_text, value="" if is_text else None)
+    if level.others is not None:
+        label = convert(binder.expression(level.others, Context(environment, {})), key.type)
+    nullable = not is_text and (key.nullable or label.nullable)
+    return replace(_call(_CHOICE, rest, label, key), type=key.type, nullable=nullable, element=key.element)
+
+
+def _marked(binder: Binder, rows: Relation, is_rest: bool = True) -> Relation:
+    """Rows with the mark of others' groups."""
+    column = binder.column(BOOL, nullable=False)
+    mark = Literal(BOOL, nullable=False, value=is_rest)
+    others = tuple((name, known) for name, known in rows.columns if name != _REST)
+    return Relation(ExtendNode(rows.node, ((column, mark),)), (*others, (_REST, column)))
 
 
 @dataclass(frozen=True)
