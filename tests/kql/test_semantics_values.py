@@ -387,6 +387,12 @@ NAMES: dict[str, list[str]] = {
     "print a = 1 | extend a + 1, strcat('x', a)": ["a", "Column1", "Column2"],
     "print d = dynamic({'a': {'b': 1}}) | project d.a, d.a.b, d['a']": ["d_a", "d_a_b", "d_a1"],
     "print a = 1 | count": ["Count"],
+    "print a = 1 | project pow(a, 2), exp10(a), exp2(a)": ["Column1", "Column2", "a"],
+    "print d = dynamic([2]), e = dynamic({}) | project array_sort_asc(d), array_sort_desc(e.a)": [
+        "d_sorted",
+        "array0_sorted",
+    ],
+    "print d = dynamic([2]) | project array_sort_asc(d, split('a', ','))": ["d_sorted", "array1_sorted"],
     "print x = dynamic([1]) | mv-expand with_itemindex=i x": ["x", "i"],
     "union withsource=s (print a = 1), (print a = 'x')": ["s", "a_long", "a_string"],
 }

@@ -295,7 +295,8 @@ def _sorted(descending: bool) -> Callable[[Binder, syntax.Call, Context], Severa
         assert isinstance(result, Expr)
         values = []
         for place, item in enumerate(node.arguments[: len(arrays)]):
-            label = inferred_name(item) or "array"
+            # Only a bare name is kept; whatever else is named by its place.
+            label = (inferred_name(item) if isinstance(item, syntax.Name) else None) or f"array{place}"
             value = step(binder, result, place, node)
             values.append((f"{label}_sorted", value))
         return Several(tuple(values))
