@@ -271,13 +271,23 @@ _AGGREGATES = [
 _KEYS = ["s", "i", "b", "k", "date_trunc('DAY', t)", "year(t)", "to_date(t)", "r", "g", "m"]
 
 
+Program = Callable[["DataFrame", "DataFrame"], "DataFrame"]
+_JOINS = ["inner", "left", "right", "full", "left_semi", "left_anti"]
+_ON_NARROW = ["k > 0", "s = 'a' or k is null", "not (k <=> 2)", "id in (1, 2, 3, null)", "s != '' and id < 7"]
+
+
 @st.composite
-def _programs(draw: st.DrawFn) -> Callable[[DataFrame, DataFrame], DataFrame]:
+def _programs(draw: st.DrawFn) -> Program:
+    """One step, or a few, over the wide table."""
     filters = draw(st.lists(_predicates(), max_size=2))
-    shape = draw(st.sampled_from(["rows", "aggregate", "join", "union", "top", "distinct", "reused"]))
+    shape = draw(
+        st.sampled_from(["rows", "aggregate", "join", "union", "top", "distinct", "reused", "limit"])
+    )
     keys = draw(st.lists(st.sampled_from(_KEYS), max_size=2, unique=True))
     calls = draw(st.lists(st.sampled_from(_AGGREGATES), min_size=1, max_size=4, unique=True))
     other = draw(_predicates())
+    kind = draw(st.sampled_from(_JOINS))
+    size = draw(st.integers(0, 9))
 
     def run(left: DataFrame, right: DataFrame) -> DataFrame:
         from pyspark.sql import functions as F
@@ -289,30 +299,81 @@ def _programs(draw: st.DrawFn) -> Callable[[DataFrame, DataFrame], DataFrame]:
             named = [F.expr(call).alias(f"a{n}") for n, call in enumerate(calls)]
             return frame.groupBy(*[F.expr(key).alias(f"g{n}") for n, key in enumerate(keys)]).agg(*named)
         if shape == "join":
-            return frame.join(right, "k", "left").select("id", "v", "w")
+            names = ["id"] if kind in ("left_semi", "left_anti") else ["id", "v", "w"]
+            return frame.join(right, "k", kind).select(*names)
         if shape == "union":
             return frame.select("k", "s").union(right.filter("w > 1").select("k", "v"))
         if shape == "top":
-            return frame.orderBy(F.desc("t"), "id").offset(1).limit(3).select("id")
+            return frame.orderBy(F.desc("t"), "id").offset(1).limit(size).select("id")
         if shape == "distinct":
             return frame.select("i", "b").distinct()
         if shape == "reused":
             return frame.select("id").union(left.filter(other).select("id")).union(left.select("id"))
+        if shape == "limit":
+            # Which rows is chance; how many is not.
+            return frame.limit(size).groupBy().count().union(right.limit(size).groupBy().count())
         return frame.select("id", "`x.y`", "r", "p", "g")
 
     return run
 
 
-@settings(max_examples=20 * MORE, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
+@st.composite
+def _branching(draw: st.DrawFn, depth: int = 2) -> Program:
+    """A tree of joins, unions, aggregates and tops; every leaf is the same DataFrame, with id, k and s."""
+    if depth == 0 or draw(st.integers(0, 4)) == 0:
+        predicate = draw(_predicates())
+        return lambda left, right: left.filter(predicate).select("id", "k", "s")
+    step = draw(st.sampled_from(["union", "join", "right", "aggregate", "top", "filter", "except", "window"]))
+    first, second = draw(_branching(depth - 1)), draw(_branching(depth - 1))
+    kind = draw(st.sampled_from(_JOINS))
+    condition = draw(st.sampled_from(_ON_NARROW))
+    size = draw(st.integers(1, 5))
+
+    def run(left: DataFrame, right: DataFrame) -> DataFrame:
+        from pyspark.sql import functions as F
+
+        one = first(left, right)
+        if step == "union":
+            return one.union(second(left, right))
+        if step == "join":
+            two = second(left, right).selectExpr("id as id2", "k as k2", "s as s2")
+            joined = one.join(two, F.expr("k <=> k2 and id != id2"), kind)
+            return (
+                joined.select("id", "k", "s")
+                if "s2" not in joined.columns
+                else joined.selectExpr("coalesce(id, id2) id", "k", "s2 s")
+            )
+        if step == "right":
+            return one.join(right.select("k", "v"), "k", "left").selectExpr("id", "k", "coalesce(v, s) s")
+        if step == "aggregate":
+            return (
+                one.filter(condition)
+                .groupBy("s")
+                .agg(F.count("*").alias("id"), F.max("k").alias("k"))
+                .select("id", "k", "s")
+            )
+        if step == "top":
+            return one.orderBy(F.desc("id"), "k", "s").limit(size)
+        if step == "filter":
+            return one.filter(condition)
+        if step == "except":
+            return one.exceptAll(second(left, right))
+        numbered = one.withColumn("n", F.expr("row_number() over (partition by s order by id, k)"))
+        return numbered.filter(f"n <= {size}").selectExpr("id", "k", "s")
+
+    return run
+
+
+@settings(max_examples=24 * MORE, deadline=None, suppress_health_check=list(HealthCheck), phases=PHASES)
 @given(
-    program=_programs(),
+    program=_programs() | _branching(),
     zone=st.sampled_from(["UTC", "America/New_York"]),
     ansi=st.sampled_from(["true", "false"]),
 )
 def test_programs_give_the_same_answer(
     loaded: tuple[DataFrame, DataFrame],
     conf: Conf,
-    program: Callable[[DataFrame, DataFrame], DataFrame],
+    program: Program,
     zone: str,
     ansi: str,
 ) -> None:
