@@ -294,6 +294,18 @@ def test_a_replayed_batch_adds_nothing(
     assert count(server, "T") == 9
 
 
+def test_tags_of_old_batches_do_not_gather(server: KustoServer, remote: Cluster) -> None:
+    for batch in range(14):
+        write(remote, "T", parts=1, writer="w", batch=batch, properties=IngestProperties(tags=("keep",)))
+    shown = server.cluster.execute(DATABASE, ".show table T extents | project Tags").rows
+    tags = [tag for row in shown for tag in row[0].split()]
+    assert sum(tag.startswith("ingest-by:spark-kusto/w/") for tag in tags) < 14
+    assert "keep" in tags
+    assert write(remote, "T", writer="w", batch=13).status == "replayed"
+    assert write(remote, "T", writer="w", batch=2).status == "replayed"
+    assert count(server, "T") == 42
+
+
 def test_a_batch_survives_the_merge_of_its_extents(server: KustoServer, remote: Cluster) -> None:
     for batch in range(3):
         write(remote, "T", writer="w", batch=batch)

@@ -27,7 +27,16 @@ from spark_kusto.types import Column
 
 log = logging.getLogger("spark_kusto.client")
 
-__all__ = ["Moved", "TemporaryTable", "batch_tag", "ingest_options", "parquet_mapping"]
+__all__ = [
+    "Moved",
+    "TemporaryTable",
+    "batch_tag",
+    "drop_tags_command",
+    "ingest_options",
+    "parquet_mapping",
+    "table_name",
+    "writer_tag",
+]
 
 _UNSURE_SECONDS = 30.0
 """How long to look for what a command has done whose answer was lost."""
@@ -44,6 +53,11 @@ def batch_tag(writer_id: str, batch_id: int) -> str:
 def writer_tag(writer_id: str) -> str:
     """What the tags of all batches of a writer begin with."""
     return f"ingest-by:spark-kusto/{writer_id}/"
+
+
+def drop_tags_command(table: str, tags: Sequence[str]) -> str:
+    """The command that takes tags off a table's extents: of each writer the last one is enough."""
+    return f".drop table {name_literal(table)} extent tags ({', '.join(map(string_literal, tags))})"
 
 
 def parquet_mapping(fillings: Sequence[Filling]) -> list[dict[str, Any]]:

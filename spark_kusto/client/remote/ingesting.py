@@ -23,6 +23,7 @@ from spark_kusto.client.remote import tables
 from spark_kusto.client.remote.committing import (
     TemporaryTable,
     batch_tag,
+    drop_tags_command,
     ingest_options,
     parquet_mapping,
     table_name,
@@ -61,6 +62,9 @@ _STREAMING_BYTES = 4 * 1024 * 1024
 """What the service takes in one streaming request."""
 
 _INLINE_BYTES = 1024 * 1024
+
+_OLD_TAGS = 10
+"""Tags of a writer's earlier batches that are left to gather on a table's extents before they are dropped."""
 
 _LIFETIME = timedelta(days=7)
 """How long what a write that died left behind may stay."""
@@ -260,10 +264,13 @@ class RemoteIngesting(Cluster):
         parts = [part for message in messages for part in message.files]
         tags = list(plan.properties.tags)
         nothing = with_fields(result, rows=0, bytes=0)
+        older: list[str] = []
         fresh = begun.missing and tables.table_columns(self.service, plan.database, plan.table) is None
         if not fresh:
-            if writer_id is not None and batch_id is not None and self._is_replay(plan, writer_id, batch_id):
-                return with_fields(nothing, status="replayed")
+            if writer_id is not None and batch_id is not None:
+                older, is_replay = self._earlier(plan, writer_id, batch_id)
+                if is_replay:
+                    return with_fields(nothing, status="replayed")
             if self._is_there(plan):
                 return with_fields(nothing, status="skipped")
         if writer_id is not None and batch_id is not None:
@@ -283,19 +290,26 @@ class RemoteIngesting(Cluster):
             return self._enqueued(plan, begun, parts, result, tags, staging)
         if not parts and plan.replace is None:
             return nothing
-        return self._moved(plan, begun, parts, result, tags, staging)
+        done = self._moved(plan, begun, parts, result, tags, staging)
+        if len(older) >= _OLD_TAGS and plan.replace is None:
+            command = drop_tags_command(plan.table, older)
+            self._quietly(
+                lambda: self.service.command(plan.database, command, step="drop old tags"), "drop old tags"
+            )
+        return done
 
     def _patient(self, plan: IngestPlan) -> Service:
         """The service, waiting for operations as long as the write says."""
         span = plan.properties.timeout
         return self.service if span is None else Service(self.service.transport, span)
 
-    def _is_replay(self, plan: IngestPlan, writer_id: str, batch_id: int) -> bool:
-        """Whether this batch of the writer, or a later one, is in the table."""
+    def _earlier(self, plan: IngestPlan, writer_id: str, batch_id: int) -> tuple[list[str], bool]:
+        """The tags of the writer's earlier batches, and whether this one, or a later one, is in the table."""
         prefix = writer_tag(writer_id)
         found = tables.tags_of_extents(self.service, plan.database, plan.table, prefix)
-        numbers = [int(tag[len(prefix) :]) for tag in found if tag[len(prefix) :].isdigit()]
-        return bool(numbers) and max(numbers) >= batch_id
+        numbers = {tag: int(tag[len(prefix) :]) for tag in found if tag[len(prefix) :].isdigit()}
+        older = sorted((tag for tag, number in numbers.items() if number < batch_id), key=numbers.__getitem__)
+        return older, len(older) < len(numbers)
 
     def _is_there(self, plan: IngestPlan) -> bool:
         """Whether a tag of ``ingest_if_not_exists`` is in the table."""
