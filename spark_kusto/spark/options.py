@@ -83,7 +83,7 @@ class Connection:
 
         if not self.cluster.startswith(("http:", "https:")):
             return connect(self.cluster)
-        from spark_kusto.client.auth import credential_from_options
+        from spark_kusto.client.auth import credential_from_options, fallback_credential
 
         known: dict[str, Any] = {
             "ingestion_uri": self.settings.get("kustoIngestionUri"),
@@ -91,7 +91,11 @@ class Connection:
         }
         if "timeoutLimit" in self.settings:
             known["timeout"] = timedelta(seconds=int(self.settings["timeoutLimit"]))
-        return connect(self.cluster, credential_from_options(self.settings), **known)
+        credential = credential_from_options(self.settings)
+        tenant = self.settings.get("kustoAadAuthorityID")
+        if credential is None and tenant is not None and self.cluster.startswith("https:"):
+            credential = fallback_credential(tenant.rstrip("/").rpartition("/")[2])
+        return connect(self.cluster, credential, **known)
 
 
 @dataclass(frozen=True)

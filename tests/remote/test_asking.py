@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+import sys
 import time
 import uuid
 from collections.abc import Callable
@@ -401,6 +402,25 @@ def test_commands_that_change_something_are_not_done_twice(
     server.fail("mgmt", "lost")
     assert len(remote.execute(DATABASE, ".show tables").rows) == 1
     assert remote.query(DATABASE, "T | count").rows == [(2,)]
+
+
+def test_an_answer_that_does_not_come(
+    server: KustoServer, remote: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spark_kusto.client.remote.transport._SLACK_SECONDS", 0.2)
+    server.fail("query", "slow", seconds=1.0, times=1)
+    patient = {"servertimeout": dt.timedelta(seconds=30)}
+    assert remote.query(DATABASE, "print 1", properties=patient).rows == [(1,)]
+    server.fail("query", "slow", seconds=1.0, times=99)
+    hurried = {"servertimeout": dt.timedelta(milliseconds=100)}
+    error = refusal(lambda: remote.query(DATABASE, "print 1", properties=hurried), ServiceError)
+    assert "did not answer in time" in str(error)
+
+
+def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "requests", None)
+    error = refusal(lambda: connect("http://localhost:9"), UnsupportedError)
+    assert "spark-kusto[azure]" in str(error)
 
 
 def test_nobody_there(server: KustoServer) -> None:
