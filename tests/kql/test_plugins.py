@@ -246,3 +246,13 @@ ANY_KIND = [
 def test_inputs_without_rows_or_values_have_answers(database: Database, plugin: str, given: str) -> None:
     for kind in KINDS if "{0}" in plugin else ("",):
         database.query(f"{INPUTS[given]} | serialize | evaluate {plugin.replace('{0}', kind)}")
+
+
+def test_pivot_gives_the_declared_columns(database: Database) -> None:
+    call = "Visits | evaluate pivot(what, count(), user)"
+    names, types, rows = database.query(f"{call} : (open:int, user:string, sell:real) | sort by user asc")
+    assert list(zip(names, types, strict=True)) == [("open", "int"), ("user", "string"), ("sell", "real")]
+    assert rows == [(2, "a", 0.0), (1, "b", 0.0), (1, "c", 0.0)]
+    assert database.query(f"{call} : (*, open:long)")[0] == ["user", "open"]
+    with pytest.raises(KqlSemanticError, match="a column 'user'"):
+        database.compile(f"{call} : (open:long)")

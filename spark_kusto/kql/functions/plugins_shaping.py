@@ -237,8 +237,30 @@ def _pivot(binder: Binder, node: syntax.Evaluate, relation: Relation, environmen
         call = AggregateCall("pivot", shape, (measure, text_columns[0], literal), measure.type, not default)
         calls.append((own, call))
         visible.append((made_names.unique(label), own))
-    result = AggregateNode(base.node, tuple(group_items), tuple(calls))
-    return Relation(result, tuple(visible))
+    result = Relation(AggregateNode(base.node, tuple(group_items), tuple(calls)), tuple(visible))
+    return result if declared is None else _as_declared(binder, node, result, declared)
+
+
+def _as_declared(
+    binder: Binder,
+    node: syntax.Evaluate,
+    relation: Relation,
+    declared: Sequence[tuple[str, KustoType]],
+) -> Relation:
+    """The columns that the declared schema names, in its order and types."""
+    kinds = dict(declared)
+    for name in relation.names:
+        if name not in kinds:
+            raise binder.error(
+                f"pivot(): the result has a column '{name}', which the declared schema has not.",
+                node.call,
+                name=name,
+                remedy="Name it in the schema, or name the columns to keep as arguments of pivot().",
+            )
+    columns = dict(relation.columns)
+    wanted = [convert(columns[name], kind) for name, kind in declared]
+    relation, made = binder.as_columns(relation, wanted)
+    return replace(relation, columns=tuple((name, c) for (name, _), c in zip(declared, made, strict=True)))
 
 
 def _labels(binder: Binder, groups: Relation, node: syntax.Evaluate) -> list[str]:
