@@ -307,8 +307,14 @@ class Catalog:
             NotAClusterError: the file belongs to something else.
             NewerFormatError: a newer version of this package wrote it.
         """
-        descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
-        os.close(descriptor)
+        # By SQLite itself, never with open() and close(): closing any descriptor of a file takes away all
+        # locks that this process has on it, also those of connections in use. Other processes would then
+        # take themselves for the last ones and remove the log under these connections.
+        if not self.path.exists():
+            try:
+                sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=rwc", uri=True).close()
+            except sqlite3.Error as error:
+                raise self._translate(error) from error
         deadline = time.monotonic() + BUSY_SECONDS
         with self.connected() as connection:
             while True:

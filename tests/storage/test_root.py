@@ -230,3 +230,26 @@ def test_connections_do_not_cross_a_fork(root: Root) -> None:
     assert read(database, "T") == [1, 2]
     ingest(database, "T", {"a": [3]})
     assert read(database, "T") == [1, 2, 3]
+
+
+def test_opening_a_root_again_leaves_the_locks_of_who_has_it_open(tmp_path: Path) -> None:
+    """Otherwise the next process to end removes the log under an open connection: a damaged catalog."""
+    path = tmp_path / "cluster"
+    first = Root.open(path)
+    ingest(first.database("NetDefaultDB"), "T", {"a": [1]})
+    logs = {log: log.stat().st_ino for log in path.rglob("*.sqlite-wal")}
+    assert len(logs) == 2
+    Root.open(path).close()
+    context = multiprocessing.get_context("spawn")
+    other = context.Process(target=_open_write_and_close, args=(path,))
+    other.start()
+    other.join()
+    assert other.exitcode == 0
+    assert {log: log.stat().st_ino for log in path.rglob("*.sqlite-wal")} == logs
+    first.close()
+
+
+def _open_write_and_close(path: Path) -> None:
+    root = Root.open(path)
+    ingest(root.database("NetDefaultDB"), "T", {"a": [2]})
+    root.close()
