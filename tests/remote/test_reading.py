@@ -42,6 +42,8 @@ def test_an_exported_answer_is_the_answer(
     single = remote.plan_scan(DATABASE, query, mode="single", shape=shape)
     assert all(isinstance(task.payload, ExportTask) for task in plan.tasks)
     assert (plan.rows, plan.exact) == (4, True)
+    assert plan.expires is not None
+    assert single.expires is None
     assert sorted(map(repr, read(plan))) == sorted(map(repr, read(single)))
     (command,) = [text for text in server.texts() if text.startswith(".export")]
     assert 'parquetDatetimePrecision="microsecond"' in command

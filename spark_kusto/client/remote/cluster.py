@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -209,6 +209,7 @@ class RemoteCluster(RemoteIngesting):
             text = bounded.between(positions.text_of(after), positions.text_of(snapshot))
         columns = self.schema(database, text, parameters)
         if export and mode != "single":
+            begun = datetime.now(timezone.utc)
             files = self._exported(
                 database,
                 text,
@@ -225,7 +226,16 @@ class RemoteCluster(RemoteIngesting):
                     for file in files
                 )
                 rows, size = sum(file.rows for file in files), sum(file.bytes for file in files)
-                return ScanPlan(tasks, columns, snapshot or "", rows=rows, bytes=size, exact=True)
+                ends = [file.task.grant.expires for file in files if file.task.grant.expires is not None]
+                return ScanPlan(
+                    tasks,
+                    columns,
+                    snapshot or "",
+                    rows=rows,
+                    bytes=size,
+                    exact=True,
+                    expires=min([begun + (expiry or _EXPIRY), *ends]),
+                )
         payload = QueryTask(
             self.address,
             database,
