@@ -70,7 +70,8 @@ def hide_secrets(spark: SparkSession) -> None:
     try:
         present = spark.conf.get(_REDACTION, None) or ""
         if _SECRETS not in present:
-            spark.conf.set(_REDACTION, f"{present}|{_SECRETS}" if present else f"(?i){_SECRETS}")
+            ours = f"(?i:{_SECRETS})"
+            spark.conf.set(_REDACTION, f"{present}|{ours}" if present else ours)
     except Exception as error:  # noqa: BLE001 - a platform may forbid it; reads work all the same
         log.info("Spark's redaction of options could not be extended: %s", type(error).__name__)
 

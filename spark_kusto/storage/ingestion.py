@@ -528,11 +528,14 @@ class Ingestion(ColumnFitting):
 
     def abort_exports(self, purpose: str) -> int:
         """Remove the results of all exports of a purpose; returns how many there were."""
-        with self.catalog.transaction(durable=False) as transaction:
-            found = transaction.execute(
+        with self.catalog.connected() as connection:
+            found = connection.execute(
                 "SELECT id FROM operations WHERE state = 'active' AND table_id = '' AND table_name = ?",
                 (purpose,),
             ).fetchall()
+        if not found:
+            return 0  # without a transaction, which might have to wait for others
+        with self.catalog.transaction(durable=False) as transaction:
             transaction.executemany("DELETE FROM operations WHERE id = ?", found)
         for (operation_id,) in found:
             self._remove_staging(operation_id)

@@ -199,7 +199,7 @@ def test_what_sparks_ui_shows_holds_no_secret(
     pushing: SparkSession, read: Read, write: Write, container: Container
 ) -> None:
     secrets = (KEY, "hidden-in-a-query", "hidden-in-a-filter", "very-secret")
-    storage = {"transientStorage": container.key_url, "kustoAadAppId": "app", "kustoAadAppSecret": secrets[3]}
+    storage = {"TRANSIENTStorage": container.key_url, "kustoAadAppId": "app", "kustoAadAppSecret": secrets[3]}
     write(pushing.range(10), "T", **storage)
     df = read(
         f"T | extend text = h'{secrets[1]}'", kustoFilter=f"text != h'{secrets[2]}'", **storage, **DISTRIBUTED
@@ -209,6 +209,7 @@ def test_what_sparks_ui_shows_holds_no_secret(
         assert pushing.sql("SELECT count(*) FROM secrets_seen").collect() == [(6,)]
         pushing.sql("CACHE TABLE secrets_cached AS SELECT * FROM secrets_seen")
         pushing.sql("UNCACHE TABLE secrets_cached")
+        pushing.catalog.dropTempView("secrets_cached")
     finally:
         pushing.catalog.dropTempView("secrets_seen")
     jvm: Any = pushing
@@ -223,7 +224,7 @@ def test_what_sparks_ui_shows_holds_no_secret(
     for mode in ("SIMPLE", "EXTENDED", "CODEGEN", "COST", "FORMATTED"):
         explain = jvm._jvm.org.apache.spark.sql.execution.ExplainMode.fromString(mode)
         shown.append(plan.explainString(explain))
-    assert any("transientStorage" in text for text in shown)
+    assert any("TRANSIENTStorage" in text for text in shown)
     for secret in secrets:
         assert not any(secret in text for text in shown)
 
