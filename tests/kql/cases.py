@@ -191,7 +191,7 @@ CASES: tuple[OwnCase, ...] = (
             g = strcat("x", 1, 2.0, false)
         """,
         [(name, "string") for name in "abcdefg"],
-        [("1.5", "2024-05-06T07:08:09.1230000Z", "1.12:00:00", "true", '{"k":[1,null]}', "", "x12.0false")],
+        [("1.5", "2024-05-06T07:08:09.1230000Z", "1.12:00:00", "True", '{"k":[1,null]}', "", "x12.0False")],
     ),
     OwnCase(
         "union with source",
