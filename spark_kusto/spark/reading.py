@@ -22,7 +22,8 @@ def base_query(options: SourceOptions) -> str:
     """The user's query with the filter option, ready for operators on a new line."""
     query = appendable(options.query)
     if options.filter is not None:
-        query += f"\n| where {options.filter}"
+        # Whatever the filter ends with, operators can follow.
+        query = appendable(f"{query}\n| where {options.filter}")
     return query
 
 

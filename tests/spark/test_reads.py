@@ -361,6 +361,10 @@ def test_several_statements_and_tables(
             forked = read("T | fork (where id > 6 | project id) (count)")
             assert sorted(row["id"] for row in forked.filter("id < 9").collect()) == [7, 8]
             assert forked.count() == 3
+            filtered = read("T", kustoFilter="id > 3 // some; T | take 1\n or id == 1 // others; T").filter(
+                "id < 7"
+            )
+            assert sorted(row["id"] for row in filtered.collect()) == [1, 4, 5, 6]
 
 
 def test_parameters_are_values(pushing: SparkSession, cluster: Cluster, read: Read) -> None:
