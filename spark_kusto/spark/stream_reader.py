@@ -177,15 +177,20 @@ try:
 except ImportError:
 
     class KustoStreamReader(_Stream):  # type: ignore[no-redef]
-        """The reader of a stream where Spark has no admission control: the source bounds each batch."""
+        """The reader of a stream where Spark has no admission control: the source bounds batches by itself.
+
+        All but the first of a run: the triggers Once and AvailableNow make that one batch only, and nothing
+        tells them from others here, so it takes in what there is.
+        """
+
+        _is_first = True
 
         def latestOffset(self) -> Offset:  # type: ignore[override]
             """The end of the next batch: whole commits, at least one."""
-            known = self._position
-            # After a clean restart Spark does not say where the stream stood; the first batch is then whole.
-            bounded = known is not None
+            bounded = not self._is_first
+            self._is_first = False
             offset = self._next(
-                known,
+                self._position,
                 self._options.max_rows if bounded else None,
                 self._options.max_bytes if bounded else None,
             )
