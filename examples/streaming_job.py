@@ -45,12 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     readings = from_files(spark, options.folder) if options.folder else made_up(spark, options.rate)
 
     written = into_kusto(readings, "Readings", kusto, f"{options.checkpoint}/readings")
-    wait_for_rows(written, options.seconds)
+    wait_for_rows(written)
     alarms = into_kusto(too_hot(spark, kusto), "Alarms", kusto, f"{options.checkpoint}/alarms")
     try:
         let_run([written, alarms], options.seconds)
     finally:
         # The first one first, so that the second still sees what it has written.
+        if options.folder and written.exception() is None:
+            written.processAllAvailable()
         written.stop()
         if alarms.exception() is None:
             alarms.processAllAvailable()
@@ -92,9 +94,9 @@ def too_hot(spark: SparkSession, kusto: dict[str, str]) -> DataFrame:
     return spark.readStream.format("kusto").options(**kusto, kustoQuery=query).load()
 
 
-def wait_for_rows(query: StreamingQuery, seconds: float) -> None:
+def wait_for_rows(query: StreamingQuery, seconds: float = 600) -> None:
     """A table can be read as a stream once it is there, which the first batch sees to."""
-    deadline = time.monotonic() + (seconds or 600)
+    deadline = time.monotonic() + seconds
     while not any(progress["numInputRows"] for progress in query.recentProgress):
         if query.exception() is not None:
             raise SystemExit(f"Writing failed: {query.exception()}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -60,6 +61,44 @@ def spark_home(folder: Path) -> Path:
         if entry.name != "work" and not (home / entry.name).exists():
             (home / entry.name).symlink_to(entry)
     return home
+
+
+@contextmanager
+def standalone(folder: Path, *hosts: str) -> Iterator[str]:
+    """The address of a stand-alone cluster with one executor of one core on each host."""
+    home = spark_home(folder)
+    settings = environment(SPARK_HOME=str(home), SPARK_WORKER_DIR=str(folder / "work"))
+    del settings["SPARK_LOCAL_IP"]
+    running: list[subprocess.Popen[str]] = []
+
+    def start(name: str, *arguments: str) -> Path:
+        log = folder / f"{name}-{len(running)}.log"
+        command = [str(home / "bin" / "spark-class"), f"org.apache.spark.deploy.{name.lower()}.{name}"]
+        with open(log, "w") as output:
+            running.append(
+                subprocess.Popen(
+                    [*command, *arguments, "--webui-port", "0"],
+                    env=settings,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    text=True,
+                )
+            )
+        return log
+
+    try:
+        log = start("Master", "--host", "127.0.0.1", "--port", "0")
+        found: list[str] = []
+        wait_until(
+            lambda: found.extend(re.findall(r"Starting Spark master at (\S+)", log.read_text())) or found
+        )
+        for host in hosts:
+            start("Worker", "--host", host, "--cores", "1", "--memory", "1g", found[0])
+        wait_until(lambda: log.read_text().count("Registering worker") == len(hosts))
+        yield found[0]
+    finally:
+        for process in running:
+            kill_all(process)
 
 
 def script(folder: Path, code: str) -> Path:
