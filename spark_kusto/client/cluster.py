@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from spark_kusto.engine.properties import IngestProperties as IngestProperties
 from spark_kusto.engine.properties import Replace as Replace
+from spark_kusto.errors import OptionError
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
@@ -150,6 +151,20 @@ class IngestResult:
     extent_ids: tuple[str, ...] = ()
     errors: int = 0
     staging: str | None = None
+
+
+def check_batch(writer_id: str | None, batch_id: int | None) -> None:
+    """Refuse half of a batch's identity, which would make every later batch a replay, or none.
+
+    Raises:
+        OptionError: one of the two is given without the other.
+    """
+    if (writer_id is None) != (batch_id is None):
+        given, missing = ("writer_id", "batch_id") if batch_id is None else ("batch_id", "writer_id")
+        raise OptionError(
+            f"{given} is given without {missing}.",
+            remedy="Give both, to have a batch that is sent again add nothing; or neither.",
+        )
 
 
 class Cluster(ABC):

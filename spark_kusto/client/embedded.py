@@ -20,6 +20,7 @@ from spark_kusto.client.cluster import (
     StagedFiles,
     StreamPosition,
     WriteMode,
+    check_batch,
 )
 from spark_kusto.client.result import Result
 from spark_kusto.client.staged_reads import DEFAULT_EXPIRY, export_result, export_settings, wants_export
@@ -243,6 +244,7 @@ class EmbeddedCluster(Cluster):
         **properties: Any,
     ) -> IngestResult:
         """Ingest an Arrow table, reader or batches, a pandas DataFrame, or files by path."""
+        check_batch(writer_id, batch_id)
         done = self.engine.ingest(
             database,
             table,
@@ -314,6 +316,7 @@ class EmbeddedCluster(Cluster):
         staging: TransientStorage | None = None,
     ) -> IngestResult:
         """Make everything staged visible in one commit; see :meth:`Cluster.commit_ingest`."""
+        check_batch(writer_id, batch_id)
         messages = [message for message in staged if message is not None]
         begun = engine_ingest(plan.payload)
         operations = {message.operation_id for message in messages}
@@ -378,7 +381,7 @@ class EmbeddedCluster(Cluster):
                 if database.abort_ingest(operation) and failure is not None:
                     self._remember_failure(plan, operation, failure)
             self._blobs.end(staging_directories(plan.payload, messages), staging)
-        except KustoError as error:
+        except Exception as error:  # noqa: BLE001 - it never raises
             # Whoever gives up has an error of his own to show. What is left goes with its lease.
             log.warning("Cleaning up after an ingestion into table '%s' failed: %s", plan.table, error)
 

@@ -18,11 +18,14 @@ from typing import TYPE_CHECKING, Any
 from spark_kusto.engine import policies
 from spark_kusto.engine.ingesting import QUEUE_LEASE_SECONDS, EngineIngest, IngestOutcome
 from spark_kusto.errors import (
+    CorruptExtentError,
     EntityNotFoundError,
+    IngestConflictError,
     IngestError,
     KustoError,
     QueryTimeoutError,
     StorageBusyError,
+    StorageError,
 )
 from spark_kusto.storage import EntityChange, IngestOperation, StagedFile, StoredColumn
 from spark_kusto.storage.sequence import moment_of
@@ -65,6 +68,7 @@ class IngestionQueue:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._guard = threading.Lock()
+        self._closed = False
         self._looked: dict[str, tuple[int, float]] = {}
         """By database: the sequence at the last look, and when the next item is due (seconds since 1970)."""
         self._timers: dict[str, threading.Timer] = {}
@@ -99,6 +103,14 @@ class IngestionQueue:
             "bytes": sum(file.size for file in files),
         }
         with database.catalog.transaction(context) as transaction:
+            row = transaction.execute("SELECT state FROM operations WHERE id = ?", (operation.id,)).fetchone()
+            # Committed: the queue was faster than a caller that hands the same files over again.
+            if row is None or row[0] not in ("active", "committed", "skipped"):
+                raise IngestConflictError(
+                    f"Ingest operation '{operation.id}' into table '{operation.table}' is over; nothing was"
+                    " queued.",
+                    remedy="Begin a new operation and stage the data again.",
+                )
             transaction.put_entities([EntityChange(KIND, operation.table_id, operation.id, value)])
             # What was accepted stays, however short the lease for staging it was.
             transaction.execute(
@@ -232,7 +244,10 @@ class IngestionQueue:
                 context=self._engine.context(f".ingest into table {operation.table} (queued)"),
             )
         except KustoError as error:
-            if not error.permanent:
+            # Only what is wrong with the data themselves, or with their table, ends what was accepted: a disk
+            # that fails, or a process that is out of file handles, may be well later.
+            of_storage = isinstance(error, StorageError) and not isinstance(error, CorruptExtentError)
+            if of_storage or not error.permanent:
                 return False
             self._engine.failures.record(
                 database,
@@ -254,7 +269,7 @@ class IngestionQueue:
             timer = self._timers.pop(database.id, None)
             if timer is not None:
                 timer.cancel()
-            if due == float("inf"):
+            if self._closed or due == float("inf"):
                 return
             timer = threading.Timer(
                 max(due - time.time(), 0) + _TIMER_LEEWAY, self._on_timer, args=(database,)
@@ -267,12 +282,13 @@ class IngestionQueue:
         try:
             self.process(database)
         except KustoError:
-            # The catalog is busy or gone; the next process that asks the database tries again.
-            return
+            # The catalog is busy, or gone; nobody else may ask this database for long.
+            self._schedule(database, time.time() + _RETRY_SECONDS)
 
     def close(self) -> None:
         """Stop timers; what waits stays in the queue."""
         with self._guard:
+            self._closed = True
             for timer in self._timers.values():
                 timer.cancel()
             self._timers.clear()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime as dt
+import errno
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +23,7 @@ from spark_kusto.client.result import Result
 from spark_kusto.engine import queue
 from spark_kusto.errors import (
     EntityNotFoundError,
+    IngestConflictError,
     IngestError,
     OptionError,
     QueryTimeoutError,
@@ -187,6 +190,40 @@ def test_a_query_does_not_fail_because_the_queue_cannot_move(
     while value("T | count") == 0 and time.monotonic() < deadline:
         time.sleep(0.1)
     assert value("T | count") == 1
+
+
+def test_a_passing_fault_of_the_disk_loses_nothing(
+    cluster: EmbeddedCluster, value: Value, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _queued(cluster, [1, 2])
+    database = cluster.engine.database(DATABASE)
+
+    def no_handles(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "link", no_handles)
+        cluster.engine.queue.process(database, flush=True)
+    assert value("T | count") == 0
+    cluster.engine.queue.process(database, flush=True)
+    assert value("T | count") == 2
+
+
+def test_files_of_an_ingestion_that_is_over_are_not_accepted(cluster: EmbeddedCluster, value: Value) -> None:
+    plan = cluster.begin_ingest(DATABASE, "T", COLUMNS, mode="queued")
+    staged = stage(plan, [pa.record_batch({"a": [1]})])
+    cluster.abort_ingest(plan, [staged])
+    with pytest.raises(IngestConflictError, match="is over; nothing was queued"):
+        cluster.commit_ingest(plan, [staged])
+    assert cluster.engine.queue.process(cluster.engine.database(DATABASE), flush=True) == 0
+
+
+def test_half_of_a_batchs_identity_is_refused(cluster: EmbeddedCluster, value: Value) -> None:
+    with pytest.raises(OptionError, match="writer_id is given without batch_id"):
+        cluster.ingest(DATABASE, "T", pa.table({"a": [1]}), writer_id="w")
+    with pytest.raises(OptionError, match="batch_id is given without writer_id"):
+        cluster.ingest(DATABASE, "T", pa.table({"a": [1]}), batch_id=0)
+    assert value("T | count") == 0
 
 
 def test_what_cannot_be_committed_is_reported(cluster: EmbeddedCluster, run: Run) -> None:

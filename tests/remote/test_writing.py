@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import os
 import pickle
 import uuid
 from collections.abc import Iterator
@@ -505,6 +506,18 @@ def test_streaming_tries_again_and_then_queues(
     from tests.staging.azurite import wait_for
 
     wait_for(arrived)
+
+
+def test_a_write_that_was_queued_in_part_can_be_waited_for(
+    server: KustoServer, remote: Cluster, aggregator: Aggregator
+) -> None:
+    # The first request goes through, the second is too large.
+    data = pa.table({"a": ["x", os.urandom(5_000).hex()]})
+    server.streaming_limit = 1_000
+    done = write(remote, "T", data, mode="streaming", parts=2)
+    assert done.status == "queued"
+    assert remote.wait_ingested(done.operation_id, timedelta(seconds=60)).status == "committed"
+    assert count(server, "T") == 2
 
 
 def test_a_table_that_takes_no_streams(server: KustoServer, remote: Cluster) -> None:

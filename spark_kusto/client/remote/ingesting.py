@@ -18,6 +18,7 @@ from spark_kusto.client.cluster import (
     IngestResult,
     StagedFiles,
     WriteMode,
+    check_batch,
 )
 from spark_kusto.client.remote import tables
 from spark_kusto.client.remote.committing import (
@@ -195,6 +196,7 @@ class RemoteIngesting(Cluster):
                 remedy="Read them (pyarrow.parquet.read_table, pyarrow.csv.read_csv ...) and ingest that, or"
                 " upload them and run `.ingest into table`.",
             )
+        check_batch(writer_id, batch_id)
         columns, batches = arrow_data(data)
         plan = self.begin_ingest(
             database, table, columns, create=create, replace=replace, properties=properties_from(properties)
@@ -243,6 +245,7 @@ class RemoteIngesting(Cluster):
             duration=timedelta(0),
             errors=errors,
         )
+        check_batch(writer_id, batch_id)
         done = self._committed(plan, begun, messages, result, writer_id, batch_id, staging)
         if done.status == "queued":
             # The service reads the blobs later; they go when they expire.
@@ -435,7 +438,11 @@ class RemoteIngesting(Cluster):
                 if error.permanent and getattr(error, "status", None) != 413:
                     raise _sent(error, number, len(parts), plan.table) from None
                 log.warning("A part of the rows is queued, because it could not be streamed: %s", error)
-                self._stream_by_queue(plan, begun, number, part)
+                try:
+                    # Numbered from 0 without gaps, which is how wait_ingested finds them.
+                    self._stream_by_queue(plan, begun, queued, part)
+                except KustoError as problem:
+                    raise _sent(problem, number, len(parts), plan.table) from None
                 queued += 1
         return with_fields(result, status="queued") if queued else result
 

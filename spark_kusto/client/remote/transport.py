@@ -14,6 +14,7 @@ import random
 import threading
 import time
 import uuid
+import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -75,6 +76,18 @@ class BearerToken:
     expires: float
 
 
+_transports: weakref.WeakSet[Transport] = weakref.WeakSet()
+
+
+def _unlock_transports() -> None:
+    # Another thread of the parent may have held one, and there is no such thread in the child.
+    for transport in list(_transports):
+        transport._guard = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_unlock_transports)
+
+
 class Transport:
     """Speaks to one endpoint. Safe to use from several threads, and in processes forked meanwhile.
 
@@ -107,6 +120,7 @@ class Transport:
         self._resource: str | None = None
         self._sessions: dict[int, Any] = {}
         self._guard = threading.RLock()
+        _transports.add(self)
         self._requests = require("requests", "reach a cluster over HTTP")
         is_plain = self.address.startswith("http:") and not is_loopback(self.address)
         if is_plain and (credential is not None or token is not None):

@@ -141,6 +141,9 @@ class Planner:
             return known[1]
         columns = cluster.schema(options.connection.database, query, options.parameters)
         self._columns[key] = (time.monotonic(), columns)
+        while len(self._columns) > _PLANS:
+            # The oldest first; another thread may have been faster.
+            self._columns.pop(next(iter(self._columns), ""), None)
         return columns
 
     def _snapshot(self, cluster: Cluster, options: SourceOptions, plan: str) -> str:
