@@ -7,11 +7,11 @@ import os
 import shutil
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from spark_kusto.errors import EntityExistsError, EntityNotFoundError, NotAClusterError, StorageError
+from spark_kusto.errors import EntityExistsError, EntityNotFoundError, NotAClusterError, StorageError, nearest
 from spark_kusto.storage import files as fs
 from spark_kusto.storage.catalog import Catalog, Transaction
 from spark_kusto.storage.database import Database
@@ -159,7 +159,11 @@ class Root:
         if row is None:
             names = self.database_names()
             raise EntityNotFoundError(
-                kind="Database", name=name, container=f"cluster '{self.path}'", candidates=names
+                kind="Database",
+                name=name,
+                container=f"cluster '{self.path}'",
+                candidates=names,
+                remedy=None if nearest(name, names) else _known_databases(names, name),
             )
         with self._guard:
             found = self._databases.get(row[0])
@@ -325,6 +329,15 @@ def _is_guid(name: str) -> bool:
         return False
 
 
+def _known_databases(names: Sequence[str], wanted: str) -> str:
+    if not names:
+        return "The cluster has no database."
+    return (
+        f"There is {', '.join(repr(name) for name in names)}; `.create database {wanted}`, executed in one of"
+        " these, makes another."
+    )
+
+
 def _require_writable(root: Path) -> None:
     effective = os.access in os.supports_effective_ids
     if not os.access(root, os.W_OK | os.X_OK, effective_ids=effective):
@@ -340,7 +353,8 @@ def _require_room_for_cluster(root: Path, create: bool) -> None:
     if not create:
         state = "has no cluster in it" if root.exists() else "does not exist"
         raise NotAClusterError(
-            f"'{root}' {state}.", remedy="Give the directory of a cluster, or allow it to be created."
+            f"'{root}' {state}.",
+            remedy="Give the directory of a cluster; connect(path) and a write by Spark make one.",
         )
     if not root.exists():
         return

@@ -132,7 +132,7 @@ def test_a_root_that_cannot_be_written_is_refused(root: Root, tmp_path: Path) ->
     locked = tmp_path / "locked"
     locked.mkdir()
     for path in (tmp_path, *tmp_path.parents):
-        if path.name.startswith(("pytest-", "popen-", "test_")):
+        if path.name.startswith(("suite-", "pytest-", "popen-", "test_")):
             path.chmod(0o755)
     for path in (root.path, locked):
         path.chmod(0o555)
