@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NEEDED = ("spark-kusto", "duckdb", "pyarrow", "numpy")
 SPARK = ("pyspark", "pandas")
 OPTIONAL = {
-    "azure": ("azure-kusto-data", "azure-kusto-ingest", "azure-identity", "azure-storage-blob"),
+    "azure": ("azure-kusto-data", "azure-identity", "azure-storage-blob", "requests"),
     "keyvault": ("azure-keyvault-secrets",),
     "geo": ("h3", "s2geometry", "spherely"),
     "useragent": ("ua-parser",),
