@@ -49,7 +49,9 @@ _BATCHING_SECONDS = 300.0
 """Kusto's batching time where no policy says otherwise."""
 
 _paces: dict[tuple[str, ...], float] = {}
-"""When the last batch went to a table's queue, by this process; infinity once the notice was given."""
+"""When the last batch went to a table's queue, by this process; `_NOTICED` once the notice was given."""
+
+_NOTICED = float("inf")
 
 _ROWS_AT_ONCE = 10_000
 
@@ -157,13 +159,14 @@ class KustoStreamWriter(_Base):
         connection, table = self._options.connection, self._options.table
         key = (connection.cluster, connection.database, table)
         before, now = _paces.get(key), time.monotonic()
-        if before is None:
-            _paces[key] = now
+        if before == _NOTICED:
             return
-        _paces[key] = max(before, now)
+        _paces[key] = now
+        if before is None:
+            return
         seconds = batching_seconds(cluster, connection.database, table)
         if now - before < seconds:
-            _paces[key] = float("inf")
+            _paces[key] = _NOTICED
             log.warning(
                 "A batch for table '%s' came %.1f s after the last one, and its batching time is %g s: what"
                 " is queued becomes visible that much later, several batches together. Set the trigger to the"
