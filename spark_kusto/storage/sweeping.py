@@ -107,9 +107,13 @@ class Sweeping(ExtentChanges):
                     " AND NOT EXISTS (SELECT 1 FROM entities WHERE kind = 'queue' AND name = operations.id)",
                     (name, table),
                 ).rowcount
-            if changed:
+                row = transaction.execute(
+                    "SELECT state FROM operations WHERE id = ? AND table_name = ?", (name, table)
+                ).fetchone()
+            if changed or (row is not None and row[0] == "committed"):
+                # A commit whose process died before it cleaned up: its files are extents by now.
                 self._remove_staging(name)
-                ended += 1
+            ended += changed
         return ended
 
     def _expire(self, transaction: Transaction, moment: int) -> list[str]:
