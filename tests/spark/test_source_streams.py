@@ -240,6 +240,7 @@ print("read all")
 """
 
 
+@pytest.mark.timeout(900)
 def test_a_driver_killed_between_planning_and_commit(root: str, cluster: Cluster, tmp_path: Path) -> None:
     """kill -9 when a batch is planned, and when it is written but not in the checkpoint; then merges."""
     for first in range(0, 40, 5):
