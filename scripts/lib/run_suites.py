@@ -22,7 +22,7 @@ from xml.etree import ElementTree
 # Suites whose tests share something big, a JVM or a server, that two processes would start twice.
 ALONE = ("spark", "staging", "remote", "examples")
 OTHER_ZONE = "Asia/Tokyo"
-MINUTES = 45  # what a suite may take before it is taken to hang
+MINUTES = 60  # what a suite may take before it is taken to hang
 NOTHING_COLLECTED = 5  # pytest's exit status
 MARK = "SPARK_KUSTO_TEST_RUN"  # in the environment of all that a suite starts
 OURS = ("spark-kusto-", "azurite-")  # how temporary files of the package and of its services begin
