@@ -6,6 +6,7 @@ import io
 import logging
 import time
 import uuid
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import replace as with_fields
 from datetime import timedelta
@@ -91,8 +92,9 @@ class RemoteIngesting(Cluster):
             directory.release()
         self._directories.clear()
 
+    @abstractmethod
     def _lent_storage(self, command: str, expiry: timedelta, *, needed: bool) -> TransientStorage | None:
-        raise NotImplementedError
+        """Storage that the service lends, which the whole cluster knows how to ask for."""
 
     # -- begin
 
