@@ -223,7 +223,7 @@ def test_a_batch_can_be_bounded(remote: Cluster, table: Callable[..., None]) -> 
         cursor = end.cursor
     assert sorted(values) == sorted([*range(8), *range(8)])
     assert max(sizes) <= 4
-    # Whole commits, one at least.
+    # Whole commits, one at least, however close they are.
     assert remote.advance(DATABASE, "T", "0", max_rows=1).rows == 2
     assert remote.advance(DATABASE, "T", "0", max_bytes=1).rows == 2
 

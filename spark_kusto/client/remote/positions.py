@@ -8,6 +8,7 @@ by numbers in between.
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import logging
 from typing import Any
@@ -20,7 +21,10 @@ from spark_kusto.errors import KustoError, OptionError, ServiceError, Unsupporte
 log = logging.getLogger("spark_kusto.client")
 
 EARLIEST = "0"
-_STEPS = 40
+# Halvings that tell any two cursors apart: they are numbers below 2^63.
+_STEPS = 64
+# Rows are given their time of ingestion shortly before the cursor of the commit that they are in.
+_BEFORE_FIRST = dt.timedelta(minutes=10)
 
 
 def text_of(cursor: str | None) -> str | None:
@@ -104,26 +108,36 @@ def advance(
         )
     row_bytes = _row_bytes(known)
 
-    def count(until: str) -> tuple[int, Any]:
+    def count(until: str) -> tuple[int, Any, Any]:
         bounds = [f"cursor_before_or_at({string_literal(until)})"]
         if after != EARLIEST:
             bounds.insert(0, f"cursor_after({string_literal(after)})")
         text = (
             f"{name_literal(table)}\n| where {' and '.join(bounds)}"
-            "\n| summarize rows = count(), last = max(ingestion_time())"
+            "\n| summarize rows = count(), first = min(ingestion_time()), last = max(ingestion_time())"
         )
         (row,) = service.rows(database, text)
-        return int(row[0] or 0), row[1]
+        return int(row[0] or 0), row[1], row[2]
 
-    rows, last = count(end)
+    rows, first, last = count(end)
     if not rows:
         return StreamPosition(after, 0, 0, None, table_id)
     most = max_rows
     if max_bytes is not None and row_bytes:
         most = min(most or 2**63, max(1, int(max_bytes / row_bytes)))
     if most is not None and rows > most:
-        end, rows, last = _bounded(count, int(after), int(end), rows, last, most)
+        low = _lowest(count, int(after), int(end), first)
+        end, rows, last = _bounded(count, low, int(end), rows, last, most)
     return StreamPosition(end, rows, int(rows * row_bytes), last, table_id)
+
+
+def _lowest(count: Any, after: int, end: int, first: Any) -> int:
+    """A cursor near the first row that has no rows before it: halving from it takes half the queries."""
+    if not isinstance(first, dt.datetime):
+        return after
+    since = first.replace(tzinfo=None) - _BEFORE_FIRST - dt.datetime.min
+    ticks = since // dt.timedelta(microseconds=1) * 10
+    return ticks if after < ticks < end and not count(str(ticks))[0] else after
 
 
 def _bounded(count: Any, after: int, end: int, rows: int, last: Any, most: int) -> tuple[str, int, Any]:
@@ -135,7 +149,7 @@ def _bounded(count: Any, after: int, end: int, rows: int, last: Any, most: int) 
         if high - low <= 1:
             break
         middle = (low + high) // 2
-        found, moment = count(str(middle))
+        found, _, moment = count(str(middle))
         if found > most:
             high, least = middle, (str(middle), found, moment)
             continue
