@@ -34,8 +34,6 @@ _SMALL_BYTES = 16 * 1024 * 1024
 _COPIES = 2
 """Extents that are uploaded at a time; each in parallel blocks."""
 
-_FIELD_ID = b"PARQUET:field_id"
-
 
 @dataclass(frozen=True)
 class ExtentCopy:
@@ -140,6 +138,6 @@ def read_copy(file: Any, fields: Sequence[int]) -> Iterator[pa.RecordBatch]:
 
 
 def _names(schema: pa.Schema) -> dict[int, str]:
-    return {
-        int(field.metadata[_FIELD_ID]): field.name for field in schema if _FIELD_ID in (field.metadata or ())
-    }
+    from spark_kusto.types.table import field_id_of
+
+    return {found: field.name for field in schema if (found := field_id_of(field)) is not None}

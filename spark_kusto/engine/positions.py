@@ -101,13 +101,11 @@ def _row_sequences(path: str) -> Counter[int]:
     """How many rows of a merged extent came with each commit."""
     import pyarrow.parquet as pq
 
+    from spark_kusto.types.table import field_id_of
+
     found: Counter[int] = Counter()
     with pq.ParquetFile(path) as file:
-        name = next(
-            field.name
-            for field in file.schema_arrow
-            if (field.metadata or {}).get(b"PARQUET:field_id") == str(SEQUENCE_FIELD_ID).encode()
-        )
+        name = next(field.name for field in file.schema_arrow if field_id_of(field) == SEQUENCE_FIELD_ID)
         for batch in file.iter_batches(columns=[name]):
             for entry in batch.column(0).value_counts().to_pylist():
                 found[entry["values"]] += entry["counts"]

@@ -42,7 +42,6 @@ from spark_kusto.storage.model import (
 from spark_kusto.storage.pruning import Predicate, prune
 
 if TYPE_CHECKING:
-    from spark_kusto.storage.adoption import adopt as adopt
     from spark_kusto.storage.checking import corrupt_extent as corrupt_extent
     from spark_kusto.storage.checking import open_extent as open_extent
     from spark_kusto.storage.database import Database as Database
@@ -60,7 +59,6 @@ _HOME = {
     "DatabaseDetails": "root",
     "MergePolicy": "merging",
     "Root": "root",
-    "adopt": "adoption",
     "corrupt_extent": "checking",
     "open_extent": "checking",
     "plan_merges": "merging",
@@ -95,7 +93,6 @@ __all__ = [
     "SweepResult",
     "TableSnapshot",
     "TransactionMark",
-    "adopt",
     "corrupt_extent",
     "open_extent",
     "plan_merges",

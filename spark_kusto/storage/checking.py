@@ -75,7 +75,7 @@ class Checking(Sweeping):
     def _check_extent(self, table: TableSnapshot, extent: Extent, *, read: bool) -> str | None:
         import pyarrow as pa
 
-        from spark_kusto.storage.adoption import field_id_of
+        from spark_kusto.types.table import field_id_of
 
         try:
             size = os.stat(extent.path).st_size

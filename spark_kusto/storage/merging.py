@@ -191,7 +191,7 @@ def read_rows(extents: Iterable[Extent], columns: Sequence[StoredColumn]) -> Ite
     """
     import pyarrow as pa
 
-    from spark_kusto.storage.adoption import field_id_of
+    from spark_kusto.types.table import field_id_of
 
     for extent in extents:
         try:
@@ -209,8 +209,8 @@ def read_rows(extents: Iterable[Extent], columns: Sequence[StoredColumn]) -> Ite
 def _with_hidden(batch: pa.RecordBatch, extent: Extent, columns: Sequence[StoredColumn]) -> pa.RecordBatch:
     import pyarrow as pa
 
-    from spark_kusto.storage.adoption import field_id_of
     from spark_kusto.types.storing import to_storage
+    from spark_kusto.types.table import field_id_of
 
     found = {field_id_of(field): index for index, field in enumerate(batch.schema)}
     arrays: list[pa.Array] = []

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 KUSTO_TYPE_KEY = b"kusto.type"
 """Key of the Arrow field metadata that holds the Kusto type's name."""
 
+FIELD_ID_KEY = b"PARQUET:field_id"
+"""Key of the Arrow field metadata that PyArrow keeps a Parquet column's field id under."""
+
 TICKS_PER_SECOND = 10_000_000
 """Kusto counts time in ticks of 100 ns."""
 
@@ -271,8 +274,14 @@ def storage_field(column: Column, field_id: int | None = None) -> pa.Field:
 
     metadata = {KUSTO_TYPE_KEY: column.type.value.encode()}
     if field_id is not None:
-        metadata[b"PARQUET:field_id"] = str(field_id).encode()
+        metadata[FIELD_ID_KEY] = str(field_id).encode()
     return pyarrow.field(column.name, column.type.arrow_storage(), metadata=metadata)
+
+
+def field_id_of(field: pa.Field) -> int | None:
+    """The Parquet field id of a field that was read from a file; None if it has none."""
+    text = (field.metadata or {}).get(FIELD_ID_KEY)
+    return None if text is None else int(text)
 
 
 def result_field(column: Column) -> pa.Field:
