@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import os
+import threading
 import uuid
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,7 +21,7 @@ from spark_kusto.errors import StagingError
 if TYPE_CHECKING:
     from spark_kusto.staging.transfer import Channel, StagedBlob
 
-__all__ = ["BlobStream", "BlobWriter", "whole_size"]
+__all__ = ["BlobReader", "BlobStream", "BlobWriter", "whole_size"]
 
 
 def whole_size(properties: Any) -> int:
@@ -153,30 +154,20 @@ class BlobWriter(io.RawIOBase):
         super().close()
 
 
-class BlobStream(io.RawIOBase):
-    """A blob as a seekable file for readers that go through it from its beginning to its end, more or less.
-
-    Blocks ahead of the position are fetched while earlier ones are used. Each is checked against its hash
-    before a byte of it is handed out, where the blob has hashes of its blocks; all are of one version.
+class _SeekableBlob(io.RawIOBase):
+    """What readers of one version of a blob share: where they stand, and how they end.
 
     Args:
-        channel: to the container; closed with the stream.
+        channel: to the container; closed with the file.
         blob: what to read.
-        kept: blocks behind the newest that are kept, for readers that go back a little.
     """
 
-    def __init__(self, channel: Channel, blob: StagedBlob, *, kept: int = 2) -> None:
+    def __init__(self, channel: Channel, blob: StagedBlob) -> None:
         super().__init__()
         self._channel = channel
         self._blob = blob
-        self._size = blob.block_size or channel.settings.block_size
-        self._count = -(-blob.length // self._size)
         self._etag = blob.etag
-        self._kept = kept
         self._position = 0
-        self._ahead = channel.settings.concurrency
-        self._blocks: dict[int, Future[bytes]] = {}
-        self._pool = ThreadPoolExecutor(self._ahead, thread_name_prefix="staging-download")
 
     @property
     def name(self) -> str:
@@ -207,6 +198,51 @@ class BlobStream(io.RawIOBase):
         """The blob's length in bytes."""
         return self._blob.length
 
+    def readall(self) -> bytes:
+        """All that is left."""
+        return self.read(-1)
+
+    def close(self) -> None:
+        """Close the connection too."""
+        if not self.closed:
+            self._channel.close()
+        super().close()
+
+    def _left(self, size: int | None) -> int:
+        """Bytes that a read of this size can have; None and negative sizes ask for all that is left."""
+        left = max(0, self._blob.length - self._position)
+        return left if size is None or size < 0 else min(size, left)
+
+    def _check(self, properties: Any, data: bytes) -> None:
+        """Refuse a blob of another length, and an answer without bytes, which would be asked for for ever."""
+        if (length := whole_size(properties)) != self._blob.length or not data:
+            raise StagingError(
+                f"Could not download blob '{self._blob.name}' in container '{self._channel.address.url}': "
+                f"it has {length} bytes and {self._blob.length} were staged."
+            )
+
+
+class BlobStream(_SeekableBlob):
+    """A blob as a seekable file for readers that go through it from its beginning to its end, more or less.
+
+    Blocks ahead of the position are fetched while earlier ones are used. Each is checked against its hash
+    before a byte of it is handed out, where the blob has hashes of its blocks; all are of one version.
+
+    Args:
+        channel: to the container; closed with the stream.
+        blob: what to read.
+        kept: blocks behind the newest that are kept, for readers that go back a little.
+    """
+
+    def __init__(self, channel: Channel, blob: StagedBlob, *, kept: int = 2) -> None:
+        super().__init__(channel, blob)
+        self._size = blob.block_size or channel.settings.block_size
+        self._count = -(-blob.length // self._size)
+        self._kept = kept
+        self._ahead = channel.settings.concurrency
+        self._blocks: dict[int, Future[bytes]] = {}
+        self._pool = ThreadPoolExecutor(self._ahead, thread_name_prefix="staging-download")
+
     def readinto(self, buffer: Any) -> int:
         """Fill the buffer as far as the blob goes."""
         view = memoryview(buffer).cast("B")
@@ -222,13 +258,8 @@ class BlobStream(io.RawIOBase):
         Raises:
             StagingError: the blob cannot be read, is gone, or is not what was staged.
         """
-        left = max(0, self._blob.length - self._position)
-        pieces = list(self._pieces(left if size is None or size < 0 else min(size, left)))
+        pieces = self._pieces(self._left(size))
         return bytes(pieces[0]) if len(pieces) == 1 else b"".join(pieces)
-
-    def readall(self) -> bytes:
-        """All that is left."""
-        return self.read(-1)
 
     def _pieces(self, wanted: int) -> list[memoryview]:
         end = min(self._position + wanted, self._blob.length)
@@ -269,12 +300,7 @@ class BlobStream(io.RawIOBase):
         )
         if self._etag is None:
             self._etag = properties.etag
-        length = whole_size(properties)
-        if length != self._blob.length:
-            raise StagingError(
-                f"Could not download blob '{self._blob.name}' in container '{self._channel.address.url}': "
-                f"it has {length} bytes and {self._blob.length} were staged."
-            )
+        self._check(properties, data)
         return data
 
     def close(self) -> None:
@@ -282,5 +308,71 @@ class BlobStream(io.RawIOBase):
         if not self.closed:
             self._pool.shutdown(wait=True, cancel_futures=True)
             self._blocks.clear()
-            self._channel.close()
         super().close()
+
+
+class BlobReader(_SeekableBlob):
+    """A blob as a seekable file for readers that jump about (Parquet: the footer, then some columns).
+
+    Keeps one block of read-ahead. Pinned to one version of the blob: a replaced or deleted one is an error,
+    not a mixture. The content hash can only be checked by reading all of it: use ``chunks`` or ``download``
+    for that.
+    """
+
+    def __init__(self, channel: Channel, blob: StagedBlob) -> None:
+        super().__init__(channel, blob)
+        self._start = 0
+        self._held = b""
+        self._lock = threading.Lock()
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as the blob goes."""
+        view = memoryview(buffer).cast("B")
+        with self._lock:
+            wanted = min(len(view), self._blob.length - self._position)
+            done = self._parallel(view, wanted) if wanted >= 2 * self._channel.settings.block_size else 0
+            while done < wanted:
+                piece = self._piece(wanted - done)
+                view[done : done + len(piece)] = piece
+                done += len(piece)
+                self._position += len(piece)
+            return max(0, done)
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Up to ``size`` bytes, all that is left by default; fewer only at the end."""
+        data = bytearray(self._left(size))
+        count = self.readinto(data)
+        return bytes(data[:count])
+
+    def _parallel(self, view: memoryview, wanted: int) -> int:
+        """Read whole blocks of a large request in parallel; the caller reads the rest."""
+        settings = self._channel.settings
+        starts = range(0, wanted - wanted % settings.block_size, settings.block_size)
+
+        def one(start: int) -> None:
+            data, properties = self._channel.fetch(
+                self._blob.name, self._position + start, settings.block_size, self._etag
+            )
+            self._check(properties, data)
+            view[start : start + len(data)] = data
+
+        if self._etag is None:
+            self._piece(1)
+        with ThreadPoolExecutor(settings.concurrency, thread_name_prefix="staging-read") as pool:
+            for future in [pool.submit(one, start) for start in starts]:
+                future.result()
+        done = len(starts) * settings.block_size
+        self._position += done
+        return done
+
+    def _piece(self, wanted: int) -> memoryview:
+        inside = self._position - self._start
+        if not 0 <= inside < len(self._held):
+            length = min(max(wanted, 256 * 1024), self._channel.settings.block_size)
+            self._held, properties = self._channel.fetch(self._blob.name, self._position, length, self._etag)
+            if self._etag is None:
+                self._etag = properties.etag
+            self._check(properties, self._held)
+            self._start = self._position
+            inside = 0
+        return memoryview(self._held)[inside : inside + wanted]

@@ -10,9 +10,7 @@ last byte is handed out.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +25,7 @@ from spark_kusto.errors import StagingError
 from spark_kusto.staging.azure_extra import require
 from spark_kusto.staging.containers import ContainerAddress
 from spark_kusto.staging.failures import Attempt, Retries
-from spark_kusto.staging.streams import BlobStream, BlobWriter, whole_size
+from spark_kusto.staging.streams import BlobReader, BlobStream, BlobWriter, whole_size
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
@@ -353,122 +351,3 @@ def _read_full(stream: IO[bytes], size: int) -> bytes:
         parts.append(data)
         missing -= len(data)
     return b"".join(parts)
-
-
-class BlobReader(io.RawIOBase):
-    """A blob as a seekable file for readers that jump about (Parquet: the footer, then some columns).
-
-    Keeps one block of read-ahead. Pinned to one version of the blob: a replaced or deleted one is an error,
-    not a mixture. The content hash can only be checked by reading all of it: use ``chunks`` or ``download``
-    for that.
-    """
-
-    def __init__(self, channel: Channel, blob: StagedBlob) -> None:
-        super().__init__()
-        self._channel = channel
-        self._blob = blob
-        self._etag = blob.etag
-        self._position = 0
-        self._start = 0
-        self._held = b""
-        self._lock = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """The blob's name."""
-        return self._blob.name
-
-    def readable(self) -> bool:
-        """Always True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Always True."""
-        return True
-
-    def tell(self) -> int:
-        """The position, in bytes from the blob's beginning."""
-        return self._position
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move the position; nothing is fetched."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._blob.length}[whence]
-        if base + offset < 0:
-            raise ValueError("negative position")
-        self._position = base + offset
-        return self._position
-
-    def size(self) -> int:
-        """The blob's length in bytes."""
-        return self._blob.length
-
-    def readinto(self, buffer: Any) -> int:
-        """Fill the buffer as far as the blob goes."""
-        view = memoryview(buffer).cast("B")
-        with self._lock:
-            wanted = min(len(view), self._blob.length - self._position)
-            done = self._parallel(view, wanted) if wanted >= 2 * self._channel.settings.block_size else 0
-            while done < wanted:
-                piece = self._piece(wanted - done)
-                view[done : done + len(piece)] = piece
-                done += len(piece)
-                self._position += len(piece)
-            return max(0, done)
-
-    def read(self, size: int = -1) -> bytes:
-        """Up to ``size`` bytes, all that is left by default; fewer only at the end."""
-        left = max(0, self._blob.length - self._position)
-        length = left if size is None or size < 0 else min(size, left)
-        data = bytearray(length)
-        count = self.readinto(data)
-        return bytes(data[:count])
-
-    def readall(self) -> bytes:
-        """All that is left."""
-        return self.read(-1)
-
-    def _parallel(self, view: memoryview, wanted: int) -> int:
-        """Read whole blocks of a large request in parallel; the caller reads the rest."""
-        settings = self._channel.settings
-        starts = range(0, wanted - wanted % settings.block_size, settings.block_size)
-
-        def one(start: int) -> None:
-            data, properties = self._channel.fetch(
-                self._blob.name, self._position + start, settings.block_size, self._etag
-            )
-            self._same(properties, data)
-            view[start : start + len(data)] = data
-
-        if self._etag is None:
-            self._piece(1)
-        with ThreadPoolExecutor(settings.concurrency, thread_name_prefix="staging-read") as pool:
-            for future in [pool.submit(one, start) for start in starts]:
-                future.result()
-        done = len(starts) * settings.block_size
-        self._position += done
-        return done
-
-    def _piece(self, wanted: int) -> memoryview:
-        inside = self._position - self._start
-        if not 0 <= inside < len(self._held):
-            length = min(max(wanted, 256 * 1024), self._channel.settings.block_size)
-            self._held, properties = self._channel.fetch(self._blob.name, self._position, length, self._etag)
-            if self._etag is None:
-                self._etag = properties.etag
-            self._same(properties, self._held)
-            self._start = self._position
-            inside = 0
-        return memoryview(self._held)[inside : inside + wanted]
-
-    def _same(self, properties: Any, data: bytes) -> None:
-        if whole_size(properties) != self._blob.length or not data:
-            raise StagingError(
-                f"Could not download blob '{self._blob.name}' in container '{self._channel.address.url}': "
-                f"it has {whole_size(properties)} bytes and {self._blob.length} were staged."
-            )
-
-    def close(self) -> None:
-        """Close the connection too."""
-        if not self.closed:
-            self._channel.close()
-        super().close()
