@@ -32,6 +32,8 @@ from spark_kusto.types import Column, KustoType
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_TOKENS = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|\w+""")
+"""Words of a statement, and its texts and quoted names each as a whole."""
 _WITH = re.compile(r"^\s*WITH(\s+RECURSIVE)?\s", re.IGNORECASE)
 
 
@@ -119,7 +121,19 @@ def storage_text_schema(columns: Sequence[Column]) -> pa.Schema:
 
 
 def with_relations(sql: str, relations: Sequence[tuple[str, str]]) -> str:
-    """A statement with common table expressions put before its own."""
+    """A statement that can name relations: as common table expressions before its own, or in place.
+
+    DuckDB moves only the simplest filters into a scan through an expression, whatever it selects. A scan that
+    stands in the statement itself evaluates any filter before it decodes the other columns.
+    """
+    named = []
+    for name, text in relations:
+        inlined = _inlined(sql, name, text)
+        if inlined is None:
+            named.append((name, text))
+        else:
+            sql = inlined
+    relations = named
     if not relations:
         return sql
     ours = ", ".join(f"{name} AS NOT MATERIALIZED ({text})" for name, text in relations)
@@ -127,6 +141,19 @@ def with_relations(sql: str, relations: Sequence[tuple[str, str]]) -> str:
     if match is None:
         return f"WITH {ours} {sql}"
     return f"WITH{match.group(1) or ''} {ours}, {sql[match.end() :]}"
+
+
+def _inlined(sql: str, name: str, text: str) -> str | None:
+    """The statement with a plain scan in the one place that reads it; None if there is no such place."""
+    if not text.startswith("FROM "):
+        return None
+    found = [match for match in _TOKENS.finditer(sql) if match.group() == name]
+    if len(found) != 1:
+        return None
+    start, end = found[0].span()
+    if not sql[:start].endswith("FROM ") or sql[end:].lstrip()[:3].upper() == "AS ":
+        return None
+    return f"{sql[:start]}{text.removeprefix('FROM ')} AS {name}{sql[end:]}"
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema, indices: Sequence[int]) -> pa.RecordBatch:
