@@ -1,8 +1,8 @@
 """Runs pytest over the suites of ``tests/``, each in a process of its own, and sums up like one pytest run.
 
-A suite is a folder of ``tests/``. Those that start a Spark or servers of their own run in one process; the
-others are spread over two. A suite that fails, in which nothing was collected, or that leaves a process or a
-temporary file of the package behind, fails the whole.
+A suite is a folder of ``tests/``, and is spread over two processes: file by file where its files share a
+Spark or a server. A suite that fails, in which nothing was collected, or that leaves a process or a temporary
+file of the package behind, fails the whole.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
-# Suites whose tests share something big, a JVM or a server, that two processes would start twice.
-ALONE = ("spark", "staging", "remote", "examples")
+# Suites whose tests share something big, a JVM or a server, and how pytest-xdist spreads them: by file, or by
+# the groups that tests are marked with.
+SHARING = {"spark": "loadfile", "staging": "loadfile", "remote": "loadfile", "examples": "loadgroup"}
+# For the JVMs: most live for seconds, in which the second compiler takes more time than it saves.
+JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 OTHER_ZONE = "Asia/Tokyo"
 MINUTES = 60  # what a suite may take before it is taken to hang
 NOTHING_COLLECTED = 5  # pytest's exit status
@@ -35,7 +38,7 @@ class Suite:
 
     name: str
     paths: tuple[Path, ...]
-    parallel: bool
+    spread: str = "load"
     marker: str = ""
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -56,12 +59,12 @@ class Outcome:
 def discover(tests: Path) -> list[Suite]:
     """Every suite there is, quick ones first, and the round trips once more under another time zone."""
     folders = [folder for folder in sorted(tests.iterdir()) if any(folder.rglob("test_*.py"))]
-    suites = [Suite(folder.name, (folder,), parallel=not folder.name.startswith(ALONE)) for folder in folders]
-    suites.sort(key=lambda suite: (not suite.parallel, suite.name.startswith("spark"), suite.name))
+    suites = [Suite(folder.name, (folder,), SHARING.get(folder.name, "load")) for folder in folders]
+    suites.sort(key=lambda suite: (suite.name in SHARING, suite.name.startswith("spark"), suite.name))
     zone = {"TZ": OTHER_ZONE}
-    groups = [("tokyo", [suite for suite in suites if suite.parallel])]
+    groups = [("tokyo", [suite for suite in suites if suite.name not in SHARING])]
     # The others keep to themselves here too: what one starts is a leak to another.
-    groups += [(f"tokyo-{suite.name}", [suite]) for suite in suites if not suite.parallel]
+    groups += [(f"tokyo-{suite.name}", [suite]) for suite in suites if suite.name in SHARING]
     for name, members in groups:
         # Only the files that mark round trips are handed over, so that the rest isn't imported for nothing.
         files = tuple(
@@ -71,8 +74,7 @@ def discover(tests: Path) -> list[Suite]:
             if "mark.roundtrip" in file.read_text(encoding="utf-8")
         )
         if files:
-            parallel = members[0].parallel
-            suites.append(Suite(name, files, parallel=parallel, marker="roundtrip", environment=zone))
+            suites.append(Suite(name, files, members[0].spread, marker="roundtrip", environment=zone))
     return suites
 
 
@@ -81,7 +83,8 @@ def run(suite: Suite, reports: Path, extra: Sequence[str]) -> Outcome:
     report = reports / f"{suite.name}.xml"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "pytest", "-q", f"--junitxml={report}"]
-    command += ["-n", "2"] if suite.parallel and "-x" not in extra else []
+    command += ["-n", "2", "--dist", suite.spread] if "-x" not in extra else []
+    command += ["--durations=12", "--durations-min=5"]
     command += ["-m", suite.marker] if suite.marker else []
     command += [*extra, *(os.path.relpath(path) for path in suite.paths)]
     under = "".join(f"{name}={value} " for name, value in suite.environment.items())
@@ -90,6 +93,7 @@ def run(suite: Suite, reports: Path, extra: Sequence[str]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="suite-", ignore_cleanup_errors=True) as temporary:
         mark = uuid.uuid4().hex
         environment = {**os.environ, **suite.environment, "TMPDIR": temporary, MARK: mark}
+        environment.setdefault("SPARK_SUBMIT_OPTS", JVM)
         try:
             done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, timeout=MINUTES * 60)
         except subprocess.TimeoutExpired:
