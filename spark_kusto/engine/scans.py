@@ -133,7 +133,10 @@ def relation(
     for group in groups.values():
         bounds = (after, until) if group[0].path in partial else (None, None)
         branches.append(_branch(columns, group, ingestion_time, bounds))
-    return " UNION ALL ".join(branches)
+    if len(branches) == 1:
+        return branches[0]
+    # Never a plain scan, in whose place a statement would take the first branch only.
+    return f"SELECT * FROM ({' UNION ALL '.join(branches)})"
 
 
 def between(files: Sequence[ScanFile], after: int | None, until: int | None) -> Sequence[ScanFile]:
