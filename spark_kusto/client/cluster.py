@@ -8,7 +8,7 @@ plans, executors work without opening a catalog, and the driver commits.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -59,6 +59,9 @@ class ScanPlan:
     that moment); pass it as ``snapshot`` to read the same data again.
     ``exact`` says that ``rows`` counts the query's answer rather than estimating it.
     ``expires`` is when the files of an exported answer may be gone; None where nothing was exported.
+    ``deferred`` says that the answer would have been exported, had that been allowed.
+    ``announce`` lists the read in ``.show queries``, where ``plan_scan`` was told not to; to be called each
+    time its tasks are about to run.
     """
 
     tasks: tuple[ScanTask, ...]
@@ -68,6 +71,8 @@ class ScanPlan:
     bytes: int | None = None
     exact: bool = False
     expires: datetime | None = None
+    deferred: bool = False
+    announce: Callable[[], None] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -249,6 +254,7 @@ class Cluster(ABC):
         export_options: Mapping[str, object] | None = None,
         staging: TransientStorage | None = None,
         purpose: str = "read",
+        listed: bool = True,
     ) -> ScanPlan:
         """Cut a query into tasks that :func:`spark_kusto.client.read_scan` reads anywhere.
 
@@ -270,6 +276,8 @@ class Cluster(ABC):
         Kusto's ``.export``.
         staging: blob containers that cluster and executors reach.
         purpose: part of the names of staging directories; ``release_reads`` takes it.
+        listed: whether ``.show queries`` lists the read now. A plan that may never run is listed by its
+        ``announce`` (an embedded cluster; a remote one lists what it runs).
         """
 
     def release_reads(self, database: str, purpose: str) -> int:

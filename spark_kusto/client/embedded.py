@@ -31,6 +31,7 @@ from spark_kusto.client.staged_writes import (
     engine_operation,
     staging_directories,
 )
+from spark_kusto.engine.activity import Activity
 from spark_kusto.engine.engine import Engine
 from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome, failure_note
 from spark_kusto.engine.properties import IngestProperties, Replace, properties_from
@@ -133,20 +134,30 @@ class EmbeddedCluster(Cluster):
         export_options: Mapping[str, object] | None = None,
         staging: TransientStorage | None = None,
         purpose: str = "read",
+        listed: bool = True,
     ) -> ScanPlan:
         """Cut a query into tasks; see :meth:`Cluster.plan_scan`."""
         engine = self.engine
         home = engine.database(database)
-        activity = engine.activities.begin(
-            "query",
-            kql,
-            home.name,
-            client_id=_client_id(properties),
-            principal=engine.principal,
-            user=engine.principal,
-            application=purpose,
-            properties=properties,
-        )
+
+        def begin() -> Activity:
+            return engine.activities.begin(
+                "query",
+                kql,
+                home.name,
+                client_id=_client_id(properties),
+                principal=engine.principal,
+                user=engine.principal,
+                application=purpose,
+                properties=properties,
+            )
+
+        def announce() -> None:
+            ran = begin()
+            ran.scanned = prepared.scanned
+            ran.finish()
+
+        activity = begin() if listed else engine.activities.unlisted("query", kql, home.name)
         settings = export_settings(export_options)
 
         def task(payload: Any, rows: int, size: int) -> ScanTask:
@@ -162,7 +173,8 @@ class EmbeddedCluster(Cluster):
                 properties=properties,
             )
             activity.scanned = prepared.scanned
-            if export and wants_export(prepared, mode, through_blobs=staging is not None):
+            exported = wants_export(prepared, mode, through_blobs=staging is not None)
+            if exported and export:
                 made = export_result(
                     engine,
                     home,
@@ -194,7 +206,14 @@ class EmbeddedCluster(Cluster):
                 )
                 tasks = tuple(task(part, part.rows, part.bytes) for part in cut.tasks)
                 plan = ScanPlan(
-                    tasks, cut.columns, cut.cursor, rows=cut.rows, bytes=cut.bytes, exact=cut.exact
+                    tasks,
+                    cut.columns,
+                    cut.cursor,
+                    rows=cut.rows,
+                    bytes=cut.bytes,
+                    exact=cut.exact,
+                    deferred=exported,
+                    announce=None if listed else announce,
                 )
         except BaseException as error:
             activity.finish(error)

@@ -227,6 +227,11 @@ class Activities:
             self._running[activity.root_id] = activity
         return activity
 
+    def unlisted(self, kind: str, text: str, database: str) -> Activity:
+        """A request that is not remembered."""
+        client_id = f"spark-kusto;{uuid.uuid4()}"
+        return Activity(client_id=client_id, kind=kind, text=redact(text), database=database)
+
     def _end(self, activity: Activity) -> None:
         with self._guard:
             self._running.pop(activity.root_id, None)

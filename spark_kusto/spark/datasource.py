@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from spark_kusto.errors import UnsupportedError
@@ -30,6 +31,24 @@ if TYPE_CHECKING:
     from pyspark.sql.types import StructType
 
 
+CASE_SENSITIVE_KEY = "__kusto_case_sensitive"
+"""Internal option: the session tells columns apart by case."""
+
+
+def schema_of(given: Mapping[str, str]) -> StructType | str:
+    """The columns of a read with these options, without running it; the option customSchema as it is."""
+    from spark_kusto.spark.reader import columns_wanted
+
+    options = source_options(given)
+    if options.custom_schema is not None:
+        return options.custom_schema
+    with options.connection.open() as cluster:
+        columns = cluster.schema(options.connection.database, base_query(options), options.parameters)
+    if options.columns is not None:
+        columns = tuple(columns_wanted(columns, options.columns))
+    return spark_schema(columns, case_sensitive=given.get(CASE_SENSITIVE_KEY) == "true")
+
+
 class KustoDataSource(DataSource):
     """Tables and queries of a Kusto cluster; see ``docs/spark.md`` and ``docs/options.md``."""
 
@@ -40,16 +59,7 @@ class KustoDataSource(DataSource):
 
     def schema(self) -> StructType | str:
         """The columns of the query, without running it."""
-        from spark_kusto.spark.reader import columns_wanted
-
-        options = source_options(self.options)
-        if options.custom_schema is not None:
-            return options.custom_schema
-        with options.connection.open() as cluster:
-            columns = cluster.schema(options.connection.database, base_query(options), options.parameters)
-        if options.columns is not None:
-            columns = tuple(columns_wanted(columns, options.columns))
-        return spark_schema(columns, case_sensitive=self.options.get("__kusto_case_sensitive") == "true")
+        return schema_of(self.options)
 
     def reader(self, schema: StructType) -> DataSourceReader:
         """The reader of a batch."""

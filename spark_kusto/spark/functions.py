@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import IngestError, OptionError
+from spark_kusto.spark.datasource import CASE_SENSITIVE_KEY, schema_of
 from spark_kusto.spark.names import KustoSinkOptions, KustoSourceOptions
 from spark_kusto.spark.options import SinkOptions, sink_options
 from spark_kusto.spark.progress import progress
@@ -77,21 +78,27 @@ def read_kusto(
     Raises:
         OptionError: an option is missing, misspelled or malformed.
     """
-    install_push_down(spark)
+    pushes = install_push_down(spark)
     given = _texts({**(conf or {}), **options})
     if client_request_properties is not None:
         given[KustoSourceOptions.KUSTO_CLIENT_REQUEST_PROPERTIES_JSON] = _properties_json(
             client_request_properties
         )
-    reader = spark.read.format("kusto").options(**given)
     if str(spark.conf.get("spark.sql.caseSensitive", "false")).lower() == "true":
-        reader = reader.option("__kusto_case_sensitive", "true")
-    return (
-        reader.option(KustoSourceOptions.KUSTO_CLUSTER, _address(cluster))
-        .option(KustoSourceOptions.KUSTO_DATABASE, database)
-        .option(KustoSourceOptions.KUSTO_QUERY, query)
-        .load()
-    )
+        given[CASE_SENSITIVE_KEY] = "true"
+    address = _address(cluster)
+    given = {
+        **given,
+        KustoSourceOptions.KUSTO_CLUSTER: address,
+        KustoSourceOptions.KUSTO_DATABASE: database,
+        KustoSourceOptions.KUSTO_QUERY: query,
+    }
+    reader = spark.read.format("kusto").options(**given)
+    if pushes and not address.startswith("http"):
+        # Known here in milliseconds; Spark would ask a process of its own.
+        schema = schema_of(given)
+        reader = reader if isinstance(schema, str) else reader.schema(schema)
+    return reader.load()
 
 
 def _properties_json(given: ClientRequestProperties | Mapping[str, Any] | str) -> str:

@@ -204,6 +204,8 @@ class Translator:
     def _comparison(self, operator: str, left: Json, right: Json) -> str | None:
         if "v" in left and "v" not in right:
             left, right, operator = right, left, _FLIPPED[operator]
+        if left.get("f") == "Remainder":
+            return self._remainder(operator, left.get("a", ()), right)
         found = self.column(left)
         if found is None:
             return None
@@ -219,6 +221,26 @@ class Translator:
                 return f"{found.kql} {operator} {other.kql}"
             return _both_present(found, other, operator)
         return None
+
+    def _remainder(self, operator: str, operands: Sequence[Json], right: Json) -> str | None:
+        """``x % n == k`` and ``!=``: Spark's remainder has the sign of x, Kusto's is never negative."""
+        found = self.column(operands[0])
+        if (
+            found is None
+            or found.kusto not in (KustoType.INT, KustoType.LONG)
+            or operator not in ("==", "!=")
+        ):
+            return None
+        if "v" not in operands[1] or "v" not in right:
+            return None
+        divisor, wanted = _literal(found.kusto, operands[1]), _literal(found.kusto, right)
+        if divisor is None or wanted is None or int(operands[1]["v"]) <= 0 or int(right["v"]) < 0:
+            return None
+        predicate = f"{found.kql} % {divisor} {operator} {wanted}"
+        if int(right["v"]) > 0:
+            sign = f"{found.kql} > 0 and" if operator == "==" else f"{found.kql} <= 0 or"
+            predicate = f"{sign} {predicate}"
+        return _present(found, predicate) if operator == "!=" else predicate
 
     def _null_safe(self, left: Json, right: Json, wanted: bool) -> str | None:
         if "v" in left:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +23,7 @@ from spark_kusto.spark.query_text import quoted_name
 from spark_kusto.spark.reading import Field, Shaper, base_query, fields_of, project
 from spark_kusto.spark.shipping import shipped
 from spark_kusto.spark.staging import open_staging
+from spark_kusto.spark.task_reader import acknowledge_input
 from spark_kusto.types import Column, KustoType
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ _MODES: dict[ReadMode | None, Any] = {
     ReadMode.ForceSingleMode: "single",
     ReadMode.ForceDistributedMode: "distributed",
 }
+
+
+class ExportWanted(Exception):
+    """A read that was to be planned without running anything would be exported."""
 
 
 class KustoPartition(InputPartition):
@@ -83,6 +88,10 @@ class KustoReader(DataSourceReader):
         bare = KustoReader.__new__(KustoReader)
         return shipped(bare)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        acknowledge_input()
+
     def pruneColumns(self, requiredSchema: StructType) -> StructType:
         """Column pruning as apache/spark PR 50472 proposes it, for engines that call it."""
         if len(requiredSchema.fields):
@@ -111,10 +120,13 @@ def plan_partitions(
     after: str | None = None,
     snapshot: str | None = None,
     export: bool = True,
+    announcements: list[Callable[[], None]] | None = None,
 ) -> list[InputPartition]:
     """The tasks of a read, or of a stream's micro-batch where ``after`` and ``snapshot`` bound it.
 
     export: False never runs anything.
+    announcements: gets what is to be called when the tasks run, which lists the read in ``.show queries`` and
+        logs it, where that may be never. Raises ExportWanted where a result would be exported.
     """
     database = options.connection.database
     query = base_query(options)
@@ -150,22 +162,32 @@ def plan_partitions(
             is_small=small,
             is_whole=pushed.results is not None or pushed.limit is not None,
             export=export,
+            listed=announcements is None,
         )
+        if announcements is not None and any(plan.deferred for plan in plans):
+            raise ExportWanted
         if cache is not None and key is not None:
             cache.keep(key, plans)
     totals = dict(pushed.totals)
     tasks: list[InputPartition] = [
         KustoPartition(task, fields, totals) for plan in plans for task in plan.tasks
     ]
-    log.info(
-        "read of %s: %s tasks, about %s rows and %s bytes, cursor %s: %s",
-        database,
-        len(tasks),
-        sum(plan.rows or 0 for plan in plans),
-        sum(plan.bytes or 0 for plan in plans),
-        plans[0].cursor,
-        redact(" ".join((query + tail).split())),
-    )
+
+    def note() -> None:
+        log.info(
+            "read of %s: %s tasks, about %s rows and %s bytes, cursor %s: %s",
+            database,
+            len(tasks),
+            sum(plan.rows or 0 for plan in plans),
+            sum(plan.bytes or 0 for plan in plans),
+            plans[0].cursor,
+            redact(" ".join((query + tail).split())),
+        )
+
+    if announcements is None:
+        note()
+    else:
+        announcements += [plan.announce for plan in plans if plan.announce is not None] + [note]
     return tasks
 
 
@@ -180,6 +202,7 @@ def _plans(
     is_small: bool,
     is_whole: bool,
     export: bool,
+    listed: bool,
 ) -> list[ScanPlan]:
     """The plans of a query and what is appended to it; one, or one for each part by partitionColumn.
 
@@ -212,6 +235,7 @@ def _plans(
             export_options=options.export_options,
             staging=staging,
             purpose=options.application or "read",
+            listed=listed,
         )
 
     if options.partition_column is None or options.partitions is None or is_whole:

@@ -119,7 +119,7 @@ def _install(spark: SparkSession, jsession: Any) -> None:
     compiler.setParentClassLoader(jvm.Thread.currentThread().getContextClassLoader())
     compiler.cook(files("spark_kusto.spark.catalyst").joinpath("KustoPushDown.java").read_text())
     rule_class = compiler.getClassLoader().loadClass(_RULE)
-    proxy = PlannerProxy(Planner(spark.sparkContext.defaultParallelism))
+    proxy = PlannerProxy(Planner(spark.sparkContext))
     names = gateway.new_array(jvm.String, len(SOURCE_NAMES))
     for i, name in enumerate(SOURCE_NAMES):
         names[i] = name
@@ -131,8 +131,11 @@ def _install(spark: SparkSession, jsession: Any) -> None:
     rules.add(rule)
     spark.sparkContext._jsc.sc().addSparkListener(rule.listener())
     _proxies.append(proxy)
-    sequence = jvm.scala.jdk.javaapi.CollectionConverters.asScala(rules).toSeq()
-    getattr(experimental, "extraOptimizations_$eq")(sequence)
+    converters = jvm.scala.jdk.javaapi.CollectionConverters
+    strategies = jvm.java.util.ArrayList(converters.asJava(experimental.extraStrategies()))
+    strategies.add(rule.strategy())
+    getattr(experimental, "extraStrategies_$eq")(converters.asScala(strategies).toSeq())
+    getattr(experimental, "extraOptimizations_$eq")(converters.asScala(rules).toSeq())
 
 
 def _warn(message: str) -> None:

@@ -36,7 +36,10 @@ _unpack.__module__ = "__main__"
 
 def _make(cls: Any, state: dict[str, Any]) -> Any:
     made = cls.__new__(cls)
-    made.__dict__.update(state)
+    if hasattr(cls, "__setstate__"):
+        made.__setstate__(state)
+    else:
+        made.__dict__.update(state)
     return made
 
 

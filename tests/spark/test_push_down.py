@@ -204,6 +204,9 @@ def _leaf() -> st.SearchStrategy[str]:
         st.sampled_from(
             ["s like 'a%'", "s like '%b'", "s like '%ä%'", "s like 'a\\\\%%'", "s like ''", "s like '%'"]
         ),
+        st.sampled_from(
+            ["k % 7 = 3", "i % 5 = 0", "k % 3 != 1", "not (i % 4 = 2)", "i % 4 != 0", "k % 5 = -2"]
+        ),
         st.sampled_from(["k = id", "k != `x.y`", "i = i", "length(s) > 1", "k + 1 = 2", "true", "false"]),
     )
 

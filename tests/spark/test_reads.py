@@ -24,6 +24,7 @@ from spark_kusto.spark.datasource import KustoDataSource
 from spark_kusto.spark.export_cache import ExportCache, cache_key
 from spark_kusto.spark.options import source_options
 from tests.spark.conftest import DATABASE
+from tests.staging.azurite import wait_for
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
@@ -79,6 +80,7 @@ def test_requests_are_listed_under_their_id(
     assert df.count() == 6
     sorted_answer = read("T | sort by id asc", requestId="nightly-8", readMode="ForceDistributedMode")
     assert sorted_answer.select("id").limit(3).count() == 3
+    wait_for(lambda: _queries(cluster, "nightly-7"))
     (name, text, state), *more = _queries(cluster, "nightly-7")
     assert more == []
     assert name.startswith("nightly-7;read;")
@@ -87,7 +89,7 @@ def test_requests_are_listed_under_their_id(
     assert "summarize" in text
     assert [row[0].partition(";")[0] for row in _queries(cluster, "nightly-8")] == ["nightly-8"]
     assert read("T").count() == 10
-    assert _queries(cluster, "spark-kusto;read;")
+    wait_for(lambda: _queries(cluster, "spark-kusto;read;"))
 
 
 @pytest.mark.parametrize("own_push_down", ["true", "false"])
@@ -168,10 +170,14 @@ def test_rows_bytes_and_query_are_logged(
     plans = [m for m in caplog.messages if m.startswith("plan of NetDefaultDB")]
     assert any("at most 10 rows" in m and "bytes" in m and "['id'] > long(3)" in m for m in plans)
     _rows(root, "T | where id > 4")
-    read_lines = [m for m in caplog.messages if m.startswith("read of NetDefaultDB")]
-    assert len(read_lines) == 1
-    assert "1 tasks, about 10 rows" in read_lines[0]
-    assert "T | where id > 4" in read_lines[0]
+
+    def reads(query: str) -> list[str]:
+        return [m for m in caplog.messages if m.startswith("read of NetDefaultDB") and query in m]
+
+    # Of a read through Spark when its tasks run.
+    wait_for(lambda: len(reads("['id'] > long(3)")) == 1)
+    (line,) = reads("T | where id > 4")
+    assert "1 tasks, about 10 rows" in line
     assert not any("hidden" in m for m in caplog.messages)
 
 

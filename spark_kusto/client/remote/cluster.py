@@ -196,6 +196,7 @@ class RemoteCluster(RemoteIngesting):
         export_options: Mapping[str, object] | None = None,
         staging: TransientStorage | None = None,
         purpose: str = "read",
+        listed: bool = True,
     ) -> ScanPlan:
         """Cut a query into tasks; see :meth:`Cluster.plan_scan`.
 

@@ -29,6 +29,7 @@ import org.apache.spark.sql.connector.read.InputPartition;
 import org.apache.spark.sql.connector.read.PartitionReaderFactory;
 import org.apache.spark.sql.connector.read.Scan;
 import org.apache.spark.sql.connector.read.SupportsReportStatistics;
+import org.apache.spark.sql.execution.SparkPlan;
 import org.apache.spark.sql.execution.datasources.v2.DataSourceV2Relation;
 import org.apache.spark.sql.execution.datasources.v2.DataSourceV2ScanRelation;
 import org.apache.spark.sql.execution.datasources.v2.python.PythonDataSourceV2;
@@ -47,18 +48,42 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   // Spark optimizes a query's subqueries by themselves; its tracker tells that they are one query's.
   private final Map queries = Collections.synchronizedMap(new WeakHashMap());
 
+  // How the rows of a read's tasks are called; the read's number follows.
+  static final String READ = "kusto read ";
+
   public KustoPushDown(java.util.function.Function planner, String[] names) {
     this.planner = planner;
     this.names = new HashSet(Arrays.asList(names));
   }
 
-  // Tells the planner when the application ends.
-  public Object listener() { return new End(planner); }
+  // Tells the planner when the application ends, and when a read's tasks are about to run.
+  public Object listener() { return new Listener(planner); }
 
-  public static class End extends org.apache.spark.scheduler.SparkListener {
+  public static class Listener extends org.apache.spark.scheduler.SparkListener {
     private final java.util.function.Function planner;
+    private final Map told = new LinkedHashMap(); // a read's number -> the last execution that ran it
 
-    public End(java.util.function.Function planner) { this.planner = planner; }
+    public Listener(java.util.function.Function planner) { this.planner = planner; }
+
+    public void onJobStart(org.apache.spark.scheduler.SparkListenerJobStart event) {
+      Object execution = event.properties() == null ? null : event.properties().getProperty("spark.sql.execution.id");
+      for (int i = 0; i < event.stageInfos().size(); i++) {
+        scala.collection.immutable.Seq rdds = ((org.apache.spark.scheduler.StageInfo) event.stageInfos().apply(i)).rddInfos();
+        for (int j = 0; j < rdds.size(); j++) {
+          String name = ((org.apache.spark.storage.RDDInfo) rdds.apply(j)).name();
+          if (name == null || !name.startsWith(READ)) continue;
+          // One execution may need several jobs.
+          if (told.containsKey(name) && Objects.equals(told.get(name), execution)) continue;
+          told.put(name, execution);
+          if (told.size() > 1000) told.remove(told.keySet().iterator().next());
+          try {
+            planner.apply("runs " + name.substring(READ.length()));
+          } catch (Throwable e) {
+            // Python has ended.
+          }
+        }
+      }
+    }
 
     public void onApplicationEnd(org.apache.spark.scheduler.SparkListenerApplicationEnd event) {
       try {
@@ -208,7 +233,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
       List output = new ArrayList();
       for (int i = 0; i < kept.size(); i++)
         output.add(chain.scan.output().apply(((Number) kept.get(i)).intValue()));
-      LogicalPlan result = replaced(chain.scan, output, answer);
+      LogicalPlan result = replaced(chain.scan, output, answer, plan);
       List exact = (List) answer.get("exact");
       Expression rest = null;
       for (int i = 0; i < exact.size(); i++) {
@@ -256,7 +281,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
       request.put("aggregate", summary);
       Map answer = ask(request);
       if (answer == null) return null;
-      LogicalPlan scan = replaced(chain.scan, output, answer);
+      LogicalPlan scan = replaced(chain.scan, output, answer, plan);
       List projections = new ArrayList();
       for (int i = 0; i < node.aggregateExpressions().size(); i++)
         projections.add(withResults((Expression) node.aggregateExpressions().apply(i)));
@@ -506,7 +531,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   }
 
   // A scan with these columns and what the answer pushes, on a Python source of its own.
-  private static LogicalPlan replaced(DataSourceV2ScanRelation relation, List output, Map answer) {
+  private static LogicalPlan replaced(DataSourceV2ScanRelation relation, List output, Map answer, String query) {
     StructType schema = new StructType();
     List resultNames = (List) answer.get("results");
     for (int i = 0; i < output.size(); i++) {
@@ -521,7 +546,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     String name = relation.relation().table().name();
     source.setShortName(name);
     Scan inner = new PythonScanBuilder(source, name, schema, new CaseInsensitiveStringMap(options)).build();
-    Scan scan = new KustoScan(inner, schema.json() + options, (String) answer.get("description"),
+    Scan scan = new KustoScan(inner, schema, options, query, (String) answer.get("description"),
         (Number) answer.get("rows"), (Number) answer.get("bytes"));
     // Versions of Spark differ in what follows the first three parts.
     Object[] parts = new Object[relation.productArity()];
@@ -534,14 +559,20 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   // A Python scan that says how large it is (so that small tables are broadcast) and what was pushed.
   public static class KustoScan implements Scan, SupportsReportStatistics {
     private final Scan inner;
-    private final String identity;
+    final StructType schema;
+    final Map options;
+    final String query; // of which the scan is a part
+    final String identity;
     private final String pushed;
     private final Number rows;
     private final Number bytes;
 
-    KustoScan(Scan inner, String identity, String pushed, Number rows, Number bytes) {
+    KustoScan(Scan inner, StructType schema, Map options, String query, String pushed, Number rows, Number bytes) {
       this.inner = inner;
-      this.identity = identity;
+      this.schema = schema;
+      this.options = options;
+      this.query = query;
+      this.identity = schema.json() + options;
       this.pushed = pushed;
       this.rows = rows;
       this.bytes = bytes;
@@ -560,6 +591,95 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
         public OptionalLong sizeInBytes() { return size; }
         public OptionalLong numRows() { return count; }
       };
+    }
+  }
+
+  // -- reading ----------------------------------------------------------------------------------------
+
+  // Spark's reader of Python sources counts metrics row by row and copies each row one time more. What can be
+  // planned at once, without running anything, is read as a map over tasks instead, by Spark's own operators:
+  // executors need no class of ours. Everything else is left to Spark.
+  public org.apache.spark.sql.execution.SparkStrategy strategy() { return new TaskReads(planner); }
+
+  public static class TaskReads extends org.apache.spark.sql.execution.SparkStrategy {
+    private static final int KEPT = 64;
+    private final java.util.function.Function planner;
+    private final com.fasterxml.jackson.databind.ObjectMapper json = new com.fasterxml.jackson.databind.ObjectMapper();
+    // Scans of one query that read the same share their tasks: Spark then sees that they are the same.
+    private final LinkedHashMap planned = new LinkedHashMap();
+
+    public TaskReads(java.util.function.Function planner) { this.planner = planner; }
+
+    public scala.collection.immutable.Seq apply(LogicalPlan plan) {
+      SparkPlan made = null;
+      try {
+        made = planned(plan);
+      } catch (Exception e) {
+        made = null; // Spark's own way fails with the same words, or not at all.
+      }
+      return seq(made == null ? new ArrayList() : Collections.singletonList(made));
+    }
+
+    private SparkPlan planned(LogicalPlan plan) throws Exception {
+      scala.Option matched = org.apache.spark.sql.catalyst.planning.PhysicalOperation$.MODULE$.unapply(plan);
+      if (matched.isEmpty()) return null;
+      scala.Tuple3 parts = (scala.Tuple3) matched.get();
+      if (!(parts._3() instanceof DataSourceV2ScanRelation)) return null;
+      DataSourceV2ScanRelation relation = (DataSourceV2ScanRelation) parts._3();
+      if (!(relation.scan() instanceof KustoScan)) return null;
+      scala.collection.immutable.Seq projections = (scala.collection.immutable.Seq) parts._1();
+      scala.collection.immutable.Seq filters = (scala.collection.immutable.Seq) parts._2();
+      Expression condition = null;
+      for (int i = 0; i < filters.size(); i++) {
+        if (filters.apply(i) instanceof DynamicPruning) return null;
+        Expression filter = (Expression) filters.apply(i);
+        condition = condition == null ? filter : new And(condition, filter);
+      }
+      SparkPlan result = read(relation, (KustoScan) relation.scan());
+      if (result == null) return null;
+      if (condition != null) result = new org.apache.spark.sql.execution.FilterExec(condition, result);
+      if (result.output().equals(projections)) return result;
+      return new org.apache.spark.sql.execution.ProjectExec(projections, result);
+    }
+
+    private SparkPlan read(DataSourceV2ScanRelation relation, KustoScan scan) throws Exception {
+      Object[] tasks = tasks(scan);
+      if (tasks == null) return null;
+      AttributeReference task = new AttributeReference("task", BinaryType$.MODULE$, false, Metadata.empty(),
+          NamedExpression$.MODULE$.newExprId(), seq(new ArrayList()));
+      List input = Collections.singletonList(task);
+      SparkPlan rows = new org.apache.spark.sql.execution.RDDScanExec(seq(input),
+          (org.apache.spark.rdd.RDD) tasks[0], scan.description(),
+          new org.apache.spark.sql.catalyst.plans.physical.UnknownPartitioning(0), seq(new ArrayList()),
+          scala.Option.empty());
+      Expression function = new PythonUDF("read", (org.apache.spark.api.python.PythonFunction) tasks[1], scan.schema,
+          seq(input), org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
+          NamedExpression$.MODULE$.newExprId());
+      return new org.apache.spark.sql.execution.python.MapInArrowExec(function, relation.output(), rows, false,
+          scala.Option.empty());
+    }
+
+    // The tasks as rows of their own partitions, and the Python function that reads them.
+    private synchronized Object[] tasks(KustoScan scan) throws Exception {
+      String key = scan.query + scan.identity;
+      if (planned.containsKey(key)) return (Object[]) planned.get(key);
+      Map read = new LinkedHashMap();
+      read.put("options", scan.options);
+      read.put("schema", scan.schema.json());
+      List answer = (List) planner.apply(json.writeValueAsString(Collections.singletonMap("read", read)));
+      if (answer == null) return null;
+      List packed = (List) json.readValue((String) answer.get(1), List.class);
+      List rows = new ArrayList();
+      for (int i = 0; i < packed.size(); i++)
+        rows.add(new GenericInternalRow(new Object[] {java.util.Base64.getDecoder().decode((String) packed.get(i))}));
+      org.apache.spark.api.java.JavaSparkContext context = new org.apache.spark.api.java.JavaSparkContext(
+          org.apache.spark.SparkContext.getOrCreate());
+      org.apache.spark.rdd.RDD rdd = context.parallelize(rows, Math.max(1, rows.size())).rdd();
+      rdd.setName(READ + answer.get(2));
+      Object[] made = new Object[] {rdd, answer.get(0)};
+      planned.put(key, made);
+      if (planned.size() > KEPT) planned.remove(planned.keySet().iterator().next());
+      return made;
     }
   }
 

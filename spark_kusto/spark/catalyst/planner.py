@@ -7,16 +7,19 @@ and reads the catalog; it never runs anything.
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import os
 import threading
 import time
+import uuid
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import KustoError, redact
+from spark_kusto.spark.names import ReadMode
 from spark_kusto.spark.options import (
     PARALLELISM_KEY,
     PUSHDOWN_KEY,
@@ -27,10 +30,14 @@ from spark_kusto.spark.options import (
 from spark_kusto.spark.predicates import SourceColumn
 from spark_kusto.spark.pushdown import Pushdown, push
 from spark_kusto.spark.query_text import appendable, takes_operators
-from spark_kusto.spark.reading import base_query
+from spark_kusto.spark.reader import ExportWanted, plan_partitions
+from spark_kusto.spark.reading import base_query, fields_of
 from spark_kusto.spark.staging import APPLICATION_KEY, ApplicationReads
+from spark_kusto.spark.task_reader import TaskReader, packed
 
 if TYPE_CHECKING:
+    from pyspark import SparkContext
+
     from spark_kusto.client import Cluster
     from spark_kusto.types import Column
 
@@ -41,31 +48,45 @@ _REMEMBERED_SECONDS = 30.0
 _PLANS = 64
 
 END = "end"
-"""What the rule's listener asks when the application ends."""
+"""What the rule's listener says when the application ends."""
+RUNS = "runs "
+"""What it says, with a read's number, when the tasks of the read are about to run."""
 
 
 class Planner:
     """Answers the optimizer rule of one session; safe to call from several threads.
 
     Args:
-        parallelism: tasks a read should be cut into, the session's default parallelism.
+        context: the session's. A read is cut into as many tasks as its default parallelism.
     """
 
-    def __init__(self, parallelism: int) -> None:
-        self._parallelism = parallelism
+    def __init__(self, context: SparkContext) -> None:
+        self._context = context
+        self._parallelism = context.defaultParallelism
         self._lock = threading.Lock()
         self._reads = ApplicationReads()
         self._clusters: dict[str, tuple[tuple[int, int] | None, Cluster]] = {}
         self._columns: dict[str, tuple[float, tuple[Column, ...]]] = {}
         self._snapshots: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+        self._announcements: OrderedDict[str, list[Callable[[], None]]] = OrderedDict()
 
-    def apply(self, text: str) -> str | None:
-        """One request, one answer; None for a limit or aggregate that cannot be pushed."""
+    def apply(self, text: str) -> Any:
+        """One request, one answer; None for a limit or aggregate that cannot be pushed.
+
+        A request for the tasks of a read is answered with a Java list: the function that reads tasks, the
+        tasks as JSON, and the read's number; None where Spark should plan the read itself.
+        """
         if text == END:
             self._reads.end()
             return None
+        if text.startswith(RUNS):
+            self._announce(text.removeprefix(RUNS))
+            return None
         try:
-            answer = self._answer(json.loads(text))
+            request = json.loads(text)
+            if "read" in request:
+                return self._tasks(request["read"])
+            answer = self._answer(request)
         except KustoError as error:
             # The scan fails with the same words when it runs; the optimizer is no place for them.
             log.info("nothing is pushed down: %s", error)
@@ -117,6 +138,47 @@ class Planner:
             "rows": rows,
             "bytes": size,
         }
+
+    def _tasks(self, request: Mapping[str, Any]) -> Any:
+        from pyspark.sql.types import StructType
+        from pyspark.sql.udf import _wrap_function
+
+        options = source_options(request["options"])
+        # What may be exported, or go through blobs, is planned when it runs, not when it is explained.
+        if (
+            options.connection.cluster.startswith("http")
+            or options.read_mode is ReadMode.ForceDistributedMode
+            or options.staging
+            or options.transient_cache
+        ):
+            return None
+        schema = StructType.fromJson(json.loads(request["schema"]))
+        announcements: list[Callable[[], None]] = []
+        try:
+            tasks = plan_partitions(
+                self._cluster(options), options, fields_of(schema), export=False, announcements=announcements
+            )
+        except ExportWanted:
+            return None
+        number = uuid.uuid4().hex
+        with self._lock:
+            self._announcements[number] = announcements
+            while len(self._announcements) > _PLANS:
+                self._announcements.popitem(last=False)
+        answer = self._context._jvm.java.util.ArrayList()  # type: ignore[union-attr]
+        answer.add(_wrap_function(self._context, TaskReader(), schema))
+        answer.add(json.dumps([base64.b64encode(task).decode() for task in packed(tasks)]))
+        answer.add(number)
+        return answer
+
+    def _announce(self, number: str) -> None:
+        with self._lock:
+            announcements = self._announcements.get(number, ())
+        for announce in announcements:
+            try:
+                announce()
+            except KustoError as error:
+                log.warning("a read could not be listed: %s", error)
 
     def _cluster(self, options: SourceOptions) -> Cluster:
         connection = options.connection
@@ -224,7 +286,7 @@ class PlannerProxy:
     def __init__(self, planner: Planner) -> None:
         self._planner = planner
 
-    def apply(self, text: str) -> str | None:
+    def apply(self, text: str) -> Any:
         return self._planner.apply(text)
 
     class Java:
