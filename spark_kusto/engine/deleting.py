@@ -7,6 +7,7 @@ of whose rows go is dropped, another one is written again without them.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -213,6 +214,7 @@ def past_conflicts(attempt: Callable[[], Result]) -> Result:
             tried += 1
             if error.permanent or (tried >= _ATTEMPTS and time.monotonic() > deadline):
                 raise
+            time.sleep(random.uniform(0, min(0.02 * 2**tried, 1.0)))
 
 
 def _collect(batch: pa.RecordBatch, found: dict[str, list[np.ndarray]]) -> None:

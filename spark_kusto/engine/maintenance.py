@@ -15,7 +15,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.engine import policies
-from spark_kusto.errors import IngestConflictError
+from spark_kusto.errors import EntityNotFoundError, IngestConflictError
 from spark_kusto.storage.merging import MergePolicy, plan_merges
 
 if TYPE_CHECKING:
@@ -62,7 +62,11 @@ class Maintenance:
         deadline = time.monotonic() + budget
         try:
             crowded = [table for table in database.snapshot().tables.values() if self._is_crowded(table)]
-            if not crowded and time.monotonic() - self._swept.get(database.id, 0.0) < SWEEP_SECONDS:
+            if database.id not in self._swept:
+                # Another process may have swept; jobs shorter than the interval would never do so else.
+                age = database.seconds_since_sweep()
+                self._swept[database.id] = time.monotonic() - (SWEEP_SECONDS + 1 if age is None else age)
+            if not crowded and time.monotonic() - self._swept[database.id] < SWEEP_SECONDS:
                 return
             if not database.catalog.acquire_lease(_LEASE, self._holder, _LEASE_SECONDS):
                 return
@@ -71,7 +75,7 @@ class Maintenance:
                     if time.monotonic() > deadline:
                         return
                     self.merge_table(database, table, deadline)
-                if time.monotonic() - self._swept.setdefault(database.id, time.monotonic()) > SWEEP_SECONDS:
+                if time.monotonic() - self._swept[database.id] > SWEEP_SECONDS:
                     self._swept[database.id] = time.monotonic()
                     database.sweep()
             finally:
@@ -155,9 +159,13 @@ class Maintenance:
             except OverflowError:
                 continue
             expired += [extent.id for extent in table.extents if extent.max_created_on < before]
-        if expired:
-            database.drop_extents(expired, context=self._context("retention"))
-        return len(expired)
+        dropped = 0
+        for extent in expired:
+            try:
+                dropped += len(database.drop_extents([extent], context=self._context("retention")))
+            except EntityNotFoundError:
+                continue  # merged or dropped meanwhile
+        return dropped
 
     def _expire_tables(self, database: Database, now: dt.datetime) -> int:
         """Drop tables whose auto_delete policy says so."""

@@ -301,6 +301,9 @@ class Root:
         for entry in os.scandir(self.path):
             if not entry.is_dir() or not _is_guid(entry.name):
                 continue
+            if entry.name not in rows and _holds_data(Path(entry.path)):
+                # Not a creation that was cut short: a database that a restored list of databases lacks.
+                continue
             dropped_on = rows.get(entry.name, _creation(entry) if entry.name not in rows else None)
             wait = grace_seconds if entry.name in rows else _ABANDONED_SECONDS
             if dropped_on is not None and dropped_on + int(wait * 10_000_000) < moment:
@@ -320,6 +323,13 @@ class Root:
 
 def _creation(entry: os.DirEntry[str]) -> int:
     return ticks_of(dt.datetime.fromtimestamp(entry.stat().st_mtime, dt.timezone.utc))
+
+
+def _holds_data(folder: Path) -> bool:
+    try:
+        return any(os.scandir(folder / "extents"))
+    except OSError:
+        return False
 
 
 def _is_guid(name: str) -> bool:
@@ -360,6 +370,13 @@ def _require_room_for_cluster(root: Path, create: bool) -> None:
         return
     with fs.storage_errors("list", root):
         foreign = [name for name in sorted(os.listdir(root)) if not _is_ours(name)]
+        databases = [name for name in sorted(os.listdir(root)) if _is_guid(name) and _holds_data(root / name)]
+    if databases:
+        raise NotAClusterError(
+            f"'{root}' holds databases ('{databases[0]}'), but its '{CLUSTER_FILE}', which lists them, is"
+            " missing.",
+            remedy=f"Restore '{CLUSTER_FILE}' from a backup, or give an empty or new directory.",
+        )
     if foreign:
         raise NotAClusterError(
             f"'{root}' is not a cluster: it holds '{foreign[0]}'"

@@ -67,6 +67,7 @@ class Sweeping(ExtentChanges):
             expired = self._expire(transaction, moment)
             purged = self._purge(transaction, moment - int(grace_seconds * 10_000_000))
             self._forget(transaction, moment - int(KEPT_OPERATION_SECONDS * 10_000_000))
+            transaction.execute("INSERT OR REPLACE INTO meta VALUES ('swept_on', ?)", (moment,))
         fs.reached("sweep.recorded")
         freed = 0
         for extent_id in purged:
@@ -75,6 +76,12 @@ class Sweeping(ExtentChanges):
         staging_files = self._sweep_staging(moment)
         orphans, more = self._sweep_orphans()
         return SweepResult(tuple(expired), staging_files, orphans, tuple(purged), freed + more)
+
+    def seconds_since_sweep(self) -> float | None:
+        """How long ago any process has swept; None if none ever has."""
+        with self.catalog.connected() as connection:
+            row = connection.execute("SELECT value FROM meta WHERE key = 'swept_on'").fetchone()
+        return None if row is None else max(0.0, (self.clock() - int(row[0])) / 10_000_000)
 
     def end_attempts(self, table: str, writer_id: str, but: str = "") -> int:
         """Abort what a writer has begun for a table.
@@ -120,6 +127,8 @@ class Sweeping(ExtentChanges):
         expired: list[str] = []
         for operation_id, created, until in transaction.execute(
             "SELECT id, created_on, lease_until FROM operations WHERE state = 'active'"
+            # What was accepted into the queue stays until it is committed, or its table is dropped.
+            " AND NOT EXISTS (SELECT 1 FROM entities WHERE kind = 'queue' AND name = operations.id)"
         ).fetchall():
             seconds = (until - created) / 10_000_000
             if max(until, lease_of(self.staging_path / operation_id, seconds)) < moment:

@@ -307,6 +307,12 @@ class TableChanges(DatabaseFolder):
                 transaction.execute(
                     "UPDATE tables SET dropped_sequence = ? WHERE id = ?", (transaction.sequence, table.id)
                 )
+                # Whoever waits for queued data is told; what was staged goes with the next sweep.
+                transaction.execute(
+                    "UPDATE operations SET state = 'aborted' WHERE state = 'active' AND id IN"
+                    " (SELECT name FROM entities WHERE kind = 'queue' AND owner = ?)",
+                    (table.id,),
+                )
                 transaction.execute("DELETE FROM entities WHERE owner = ?", (table.id,))
                 transaction.execute("DELETE FROM ingest_transactions WHERE table_id = ?", (table.id,))
                 transaction.journal("DROP-TABLE", name, before=schema_text(table.columns))

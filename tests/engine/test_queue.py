@@ -59,11 +59,41 @@ def test_data_is_invisible_until_the_policy_is_due(cluster: EmbeddedCluster, run
     assert run(".show operations | where State == 'InProgress' | count").rows == [(1,)]
 
 
+def test_a_dropped_table_ends_the_wait_for_its_data(cluster: EmbeddedCluster, run: Run) -> None:
+    done = _queued(cluster, [1, 2])
+    run(".drop table T")
+    with pytest.raises(IngestError, match="has failed: The operation is aborted"):
+        cluster.wait_ingested(done.operation_id, dt.timedelta(seconds=20))
+    database = cluster.engine.root.database(DATABASE)
+    database.sweep(dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1))
+    assert not any(database.staging_path.iterdir())
+
+
+def test_short_processes_sweep_when_it_is_due(cluster: EmbeddedCluster, run: Run) -> None:
+    database = cluster.engine.root.database(DATABASE)
+    run(".set-or-append T <| print a = 1")
+    swept = database.seconds_since_sweep()
+    assert swept is not None
+    assert swept < 600
+    with database.catalog.transaction() as transaction:
+        transaction.execute("UPDATE meta SET value = value - 36000000000 WHERE key = 'swept_on'")
+    # A process of its own, which ends long before it is due for the second time.
+    job = (
+        "import sys; from spark_kusto import connect\n"
+        "with connect(sys.argv[1]) as c: c.execute('NetDefaultDB', '.set-or-append T <| print a = 2')"
+    )
+    subprocess.run([sys.executable, "-c", job, cluster.address], check=True)
+    swept = database.seconds_since_sweep()
+    assert swept is not None
+    assert swept < 600
+
+
 def test_what_was_accepted_outlives_the_lease_of_its_staging(cluster: EmbeddedCluster, value: Value) -> None:
     plan = cluster.begin_ingest(DATABASE, "T", COLUMNS, mode="queued", lease=dt.timedelta(hours=1))
     cluster.commit_ingest(plan, [stage(plan, [pa.record_batch({"a": [1]})])])
     database = cluster.engine.root.database(DATABASE)
-    assert not database.sweep(dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=1)).operations
+    for days in (1, 400):
+        assert not database.sweep(dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=days)).operations
     cluster.engine.queue.process(database, flush=True)
     assert value("T | count") == 1
 

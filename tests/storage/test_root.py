@@ -32,6 +32,29 @@ def test_a_new_cluster_has_the_default_database(tmp_path: Path) -> None:
     assert again.database("netdefaultdb").id == root.database("NetDefaultDB").id
 
 
+def test_databases_that_no_list_names_are_kept(tmp_path: Path) -> None:
+    """A lost or restored list of databases is not taken for creations that were cut short."""
+    path = tmp_path / "cluster"
+    root = Root.open(path)
+    backup = {
+        name: (path / name).read_bytes() for name in os.listdir(path) if name.startswith("cluster.sqlite")
+    }
+    folder = path / root.create_database("Later").id
+    ingest(root.database("Later"), "T", {"a": [1, 2, 3]})
+    extents = sorted(os.listdir(folder / "extents"))
+    assert extents
+    for file in path.glob("cluster.sqlite*"):
+        file.unlink()
+    with pytest.raises(NotAClusterError, match=r"cluster\.sqlite', which lists them, is missing"):
+        Root.open(path)
+    for name, content in backup.items():
+        (path / name).write_bytes(content)
+    restored = Root.open(path)
+    assert "Later" not in restored.database_names()
+    restored.sweep(dt.datetime.now(dt.timezone.utc) + dt.timedelta(days=30))
+    assert sorted(os.listdir(folder / "extents")) == extents
+
+
 def test_databases_are_created_listed_and_dropped(root: Root) -> None:
     root.create_database("Telemetry", pretty_name="T")
     assert root.database_names() == ("NetDefaultDB", "Telemetry")

@@ -182,8 +182,8 @@ def _details(request: Request) -> dict[str, Any]:
     return details
 
 
-def _require_no_function(database: Database, name: str) -> None:
-    # A table hides a function of its name, so that stored queries would change their meaning unseen.
+def _require_no_view(database: Database, name: str) -> None:
+    # A table would hide the view, so that stored queries would change their meaning unseen.
     if database.entity("view", name) is not None:
         raise EntityExistsError(kind="Materialized view", name=name, container=f"database '{database.name}'")
 
@@ -191,7 +191,7 @@ def _require_no_function(database: Database, name: str) -> None:
 @command("create table", schema=schemas.TABLE_SCHEMA, permission="user", writes=True)
 def create_table(request: Request) -> Iterator[Row]:
     database = request.named_database
-    _require_no_function(database, request["table"])
+    _require_no_view(database, request["table"])
     table = database.create_table(
         request["table"],
         declared(request["columns"]),
@@ -216,7 +216,7 @@ def merged(request: Request, name: str, columns: Sequence[Column]) -> TableSnaps
     database = request.named_database
     details = _details(request)
     if name not in database.snapshot().tables:
-        _require_no_function(database, name)
+        _require_no_view(database, name)
         database.create_table(
             name,
             columns,
