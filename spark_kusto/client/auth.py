@@ -8,7 +8,8 @@ managed identity             ``managedIdentityAuth=true`` [``managedIdentityClie
 a token                      ``accessToken``
 a token from a function      ``tokenProvider`` = ``module:function``
 Key Vault                    ``keyVaultUri`` [``keyVaultAppId``, ``keyVaultAppKey`` or
-``keyVaultPemFilePath``] interactive browser          ``userPrompt=true``
+                             ``keyVaultPemFilePath``]
+interactive browser          ``userPrompt=true``
 by name                      ``authMethod`` = ``deviceCode``, ``interactiveBrowser``, ``azureCli``,
                              ``workloadIdentity``, ``managedIdentity`` or ``default``
 ============================ ======================================================================
@@ -26,6 +27,7 @@ import logging
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -464,15 +466,25 @@ def storage_options_from_key_vault(options: Mapping[str, str]) -> dict[str, str]
     if read.get("keyVaultUri") is None:
         return {}
     _describe(read)
-    found = {name: value for name, value in _vault_secrets(read, _VAULT_STORAGE).items() if value}
+    key = (os.getpid(), hashlib.sha256(json.dumps(sorted(read.values.items())).encode()).hexdigest())
+    with _made_lock:
+        moment, found = _vault_answers.get(key, (0.0, {}))
+    if time.monotonic() - moment > _VAULT_SECONDS or not found:
+        found = {name: value for name, value in _vault_secrets(read, _VAULT_STORAGE).items() if value}
+        with _made_lock:
+            _vault_answers.clear()
+            _vault_answers[key] = (time.monotonic(), found)
     if "blobStorageSasUrl" in found:
         return {"blobStorageSasUrl": found["blobStorageSasUrl"]}
-    return found if len(found) == 3 else {}
+    return dict(found) if len(found) == 3 else {}
 
 
 # -- the entry ------------------------------------------------------------------------------------
 
 _made: dict[tuple[int, str], Credential] = {}
+_vault_answers: dict[tuple[int, str], tuple[float, dict[str, str]]] = {}
+_VAULT_SECONDS = 300.0
+"""How long a Key Vault's answer is taken for its answer: a stream would ask for every batch."""
 _made_lock = threading.Lock()
 
 

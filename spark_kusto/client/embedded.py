@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -152,10 +152,13 @@ class EmbeddedCluster(Cluster):
                 properties=properties,
             )
 
-        def announce() -> None:
-            ran = begin()
-            ran.scanned = prepared.scanned
-            ran.finish()
+        def announcement(scanned: dict[str, int]) -> Callable[[], None]:
+            def announce() -> None:
+                ran = begin()
+                ran.scanned = scanned
+                ran.finish()
+
+            return announce
 
         activity = begin() if listed else engine.activities.unlisted("query", kql, home.name)
         settings = export_settings(export_options)
@@ -213,7 +216,7 @@ class EmbeddedCluster(Cluster):
                     bytes=cut.bytes,
                     exact=cut.exact,
                     deferred=exported,
-                    announce=None if listed else announce,
+                    announce=None if listed else announcement(prepared.scanned),
                 )
         except BaseException as error:
             activity.finish(error)

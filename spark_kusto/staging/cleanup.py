@@ -293,7 +293,8 @@ def cleanup_after(
             spark.read.format("kusto").options(**options).load().toPandas()
         print(summary)
 
-    What was there before is left. The summary is filled at the end.
+    What was there before is left. What other jobs stage there meanwhile is not: give a directory, or a
+    container, of the notebook's own. The summary is filled at the end.
 
     Args:
         account, container, directory, credential, endpoint_suffix, settings: as for ``delete_directory``.

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from spark_kusto.client import auth
 from spark_kusto.client.auth import (
     AUTH_METHODS,
     CredentialDescription,
@@ -385,7 +386,7 @@ def test_key_vault_without_the_secrets(entra: Entra) -> None:
         storage_options_from_key_vault({**VAULT, "keyVaultAppId": "vault-app"})
 
 
-def test_storage_from_key_vault(entra: Entra) -> None:
+def test_storage_from_key_vault(entra: Entra, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {**VAULT, "keyVaultAppId": "vault-app", "keyVaultAppKey": SECRET}
     assert storage_options_from_key_vault({}) == {}
     assert storage_options_from_key_vault(options) == {}
@@ -393,6 +394,9 @@ def test_storage_from_key_vault(entra: Entra) -> None:
     entra.vault = dict(three)
     assert storage_options_from_key_vault(options) == three
     entra.vault["blobStorageSasUrl"] = "https://acct.blob.core.windows.net/cont?sig=x"
+    # Not asked for each batch of a stream.
+    assert storage_options_from_key_vault(options) == three
+    monkeypatch.setattr(auth, "_VAULT_SECONDS", -1.0)
     assert list(storage_options_from_key_vault(options)) == ["blobStorageSasUrl"]
 
 

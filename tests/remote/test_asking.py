@@ -9,12 +9,14 @@ import time
 import uuid
 from collections.abc import Callable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spark_kusto import connect
 from spark_kusto.client import Cluster, read_scan
+from spark_kusto.client.remote.texts import with_literals
 from spark_kusto.errors import (
     AuthenticationError,
     EntityExistsError,
@@ -30,6 +32,7 @@ from spark_kusto.errors import (
     UnsupportedError,
 )
 from spark_kusto.types import Column, KustoType
+from spark_kusto.types.literals import string_literal
 from tests.remote.conftest import DATABASE, QUICK
 from tests.remote.server import KustoServer
 from tests.remote.wire import api_error
@@ -243,6 +246,30 @@ def test_tasks_carry_a_token_and_nothing_that_makes_one(server: KustoServer) -> 
     old = pickle.loads(sent)
     object.__setattr__(old.payload.token, "expires", time.time() - 1)
     assert "has ended" in str(refusal(lambda: list(read_scan(old)), AuthenticationError))
+
+
+def test_a_netrc_does_not_take_the_place_of_the_token(
+    server: KustoServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login somebody password private\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    server.token = "secret-token"
+    with connect(server.address, StaticCredential("secret-token"), backoff=QUICK) as cluster:
+        assert cluster.query(DATABASE, "print 1").rows == [(1,)]
+    assert not any(seen.headers.get("authorization", "").startswith("Basic") for seen in server.seen)
+
+
+def test_parameters_of_an_export_stay_values(server: KustoServer) -> None:
+    """Commands take no parameters: they become let statements, whatever their text is."""
+    declared = "declare query_parameters(p:dynamic, s:string = 'x');\n"
+    for text in ("[]); print 1; print (2", '"', "\\", "{'a': 1}", "[1, 2]", "\n//", ""):
+        made = with_literals(f"{declared}print p, s", {"p": text, "s": text})
+        asked = f"print parse_json({string_literal(text)}), {string_literal(text)}"
+        assert server.cluster.query(DATABASE, made).rows == server.cluster.query(DATABASE, asked).rows
+    error = refusal(lambda: with_literals(f"{declared}print p | nonsense [", {"p": "1"}), OptionError)
+    assert "cannot read it" in str(error)
 
 
 def test_a_token_goes_to_no_strange_host() -> None:

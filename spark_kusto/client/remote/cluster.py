@@ -243,7 +243,7 @@ class RemoteCluster(RemoteIngesting):
             text,
             dict(parameters or {}),
             _scan_properties(properties),
-            self.service.transport.bearer() if export else None,
+            self.service.transport.bearer(),
             self._request_id,
             self._backoff,
         )

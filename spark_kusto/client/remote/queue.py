@@ -21,7 +21,7 @@ from urllib.parse import quote, urlsplit
 from xml.sax.saxutils import escape
 
 from spark_kusto.client.remote.service import Service, rows_of
-from spark_kusto.client.remote.transport import Backoff
+from spark_kusto.client.remote.transport import Backoff, as_it_is
 from spark_kusto.engine.properties import IngestProperties
 from spark_kusto.errors import IngestError, KustoError, ServiceError, redact
 from spark_kusto.staging.azure_extra import require
@@ -310,7 +310,13 @@ class IngestionQueue:
             shown = f"{place.scheme}://{place.netloc}{place.path}"
             try:
                 answer = requests.request(
-                    verb, url(number), data=body, headers=headers, timeout=_TIMEOUT, allow_redirects=False
+                    verb,
+                    url(number),
+                    data=body,
+                    headers=headers,
+                    auth=as_it_is,
+                    timeout=_TIMEOUT,
+                    allow_redirects=False,
                 )
             except requests.RequestException as problem:
                 reason = redact(type(problem).__name__)

@@ -217,10 +217,16 @@ def with_literals(text: str, parameters: Mapping[str, object] | None) -> str:
     """A query whose parameters are let statements, for commands, which take no parameters.
 
     Raises:
-        OptionError: a parameter is not declared or not given, or its value is not of the declared type.
+        OptionError: a parameter is not declared or not given, its value is not of the declared type, or the
+            query is one that this version cannot read.
     """
     parsed = _parsed(text)
     if parsed is None:
+        if parameters:
+            raise OptionError(
+                "The query has parameters, and is exported; this version cannot read it to put them in.",
+                remedy="Read it with readMode ForceSingleMode, or write the values into the query.",
+            )
         return text
     typed = _typed(text, parameters or {})
     for statement in reversed(parsed.statements):
@@ -230,11 +236,13 @@ def with_literals(text: str, parameters: Mapping[str, object] | None) -> str:
         for parameter in statement.parameters:
             if parameter.name in typed:
                 value, kind = typed[parameter.name]
-                shown = (
-                    string_literal(str(value))
-                    if kind is KustoType.STRING
-                    else _literal(parameter.name, value, kind)
-                )
+                if kind is KustoType.STRING:
+                    shown = string_literal(str(value))
+                elif kind is KustoType.DYNAMIC and isinstance(value, str):
+                    # Text that is to be JSON: inside a literal no character of it ends the statement.
+                    shown = f"parse_json({string_literal(value)})"
+                else:
+                    shown = _literal(parameter.name, value, kind)
             elif parameter.default is not None:
                 shown = text[parameter.default.span.start : parameter.default.span.end]
             else:

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from spark_kusto.client.remote.failures import failure_of, failure_of_answer
 from spark_kusto.client.remote.frames import AnswerCutError, PartialFailure
+from spark_kusto.client.tokens import Credential
 from spark_kusto.errors import AuthenticationError, KustoError, OptionError, ServiceError
 from spark_kusto.staging.azure_extra import require
 from spark_kusto.version import __version__
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("spark_kusto.client")
 
-__all__ = ["DEFAULT_RESOURCE", "Backoff", "BearerToken", "Transport", "is_loopback"]
+__all__ = ["DEFAULT_RESOURCE", "Backoff", "BearerToken", "Transport", "as_it_is", "is_loopback"]
 
 API_VERSION = "2024-12-12"
 DEFAULT_RESOURCE = "https://kusto.kusto.windows.net"
@@ -46,6 +47,14 @@ _SLACK_SECONDS = 30.0
 _RENEW_SECONDS = 300.0
 _PIECE = 64 * 1024
 _BUSY = frozenset({408, 429, 502, 503})
+
+
+def as_it_is(request: Any) -> Any:
+    """The ``auth`` of a request that signs in by itself, or not at all.
+
+    Without one, ``requests`` puts what ~/.netrc has for the host in place of the token.
+    """
+    return request
 
 
 @dataclass(frozen=True)
@@ -163,6 +172,9 @@ class Transport:
                         " in more and smaller parts (numPartitions and partitionColumn).",
                     )
                 return held
+            if fresh and isinstance(self._credential, Credential):
+                # Its memory would give the same token again; it is made anew when it is asked.
+                self._credential.close()
             if held is None or fresh or held.expires - _RENEW_SECONDS <= time.time():
                 found = self._credential.get_token(f"{self._resource_id()}/.default")
                 held = self._held = BearerToken(found.token, float(found.expires_on))
@@ -191,7 +203,9 @@ class Transport:
         url = f"{parts.scheme}://{parts.netloc}/v1/rest/auth/metadata"
         for number in range(1, self.backoff.attempts + 1):
             try:
-                answer = self._session().get(url, timeout=_CONNECT_SECONDS, allow_redirects=False)
+                answer = self._session().get(
+                    url, auth=as_it_is, timeout=_CONNECT_SECONDS, allow_redirects=False
+                )
             except self._requests.RequestException as problem:
                 if number == self.backoff.attempts:
                     raise self._unreachable(problem, "ask how to sign in") from None
@@ -288,6 +302,7 @@ class Transport:
                     url,
                     data=data if body is None else json.dumps(body, ensure_ascii=False).encode(),
                     headers=sent,
+                    auth=as_it_is,
                     timeout=(_CONNECT_SECONDS, seconds + _SLACK_SECONDS),
                     stream=True,
                     allow_redirects=False,
