@@ -233,6 +233,8 @@ class Translator:
             return None
         if "v" not in operands[1] or "v" not in right:
             return None
+        if operands[1]["v"] is None or right["v"] is None:
+            return "false"
         divisor, wanted = _literal(found.kusto, operands[1]), _literal(found.kusto, right)
         if divisor is None or wanted is None or int(operands[1]["v"]) <= 0 or int(right["v"]) < 0:
             return None
@@ -335,8 +337,11 @@ class Translator:
             return None
         return template.format(found.kql)
 
-    def order(self, e: Json, descending: bool, nulls_first: bool) -> str | None:
-        """An ordering key of a top-n, where Kusto orders every value as Spark does."""
+    def order(self, e: Json, descending: bool, nulls_first: bool, *, last: bool = True) -> str | None:
+        """An ordering key of a top-n, where Kusto orders every value as Spark does.
+
+        last: no further key decides between rows that are equal in this one.
+        """
         found = self.column(e)
         # Not real (NaN's place differs), not string (collation differs).
         if found is None or found.kusto not in (
@@ -346,8 +351,14 @@ class Translator:
             KustoType.DECIMAL,
         ):
             return None
+        key = found.kql
+        if not last and found.kusto is KustoType.DATETIME:
+            # Equal to Spark, whose timestamps have microseconds, where a service tells ticks apart.
+            key = f"bin({key}, 1microsecond)"
+        if not last and found.kusto is KustoType.DECIMAL:
+            return None
         direction = "desc" if descending else "asc"
-        return f"{found.kql} {direction} nulls {'first' if nulls_first else 'last'}"
+        return f"{key} {direction} nulls {'first' if nulls_first else 'last'}"
 
 
 def _both_present(left: SourceColumn, right: SourceColumn, operator: str) -> str:

@@ -126,8 +126,9 @@ def push(request: Json, columns: Sequence[SourceColumn]) -> Answer | None:
         aggregation = aggregation_of(aggregate, at)
         return None if aggregation is None else Answer(Pushdown(filters, aggregation=aggregation), exact)
     order: list[str] = []
-    for given in request.get("order") or ():
-        key = at.order(given["e"], given["descending"], given["nulls_first"])
+    keys = request.get("order") or ()
+    for number, given in enumerate(keys, 1):
+        key = at.order(given["e"], given["descending"], given["nulls_first"], last=number == len(keys))
         if key is None:
             return None
         order.append(key)

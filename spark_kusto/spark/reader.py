@@ -172,17 +172,17 @@ def plan_partitions(
     tasks: list[InputPartition] = [
         KustoPartition(task, fields, totals) for plan in plans for task in plan.tasks
     ]
+    figures = (
+        database,
+        len(tasks),
+        sum(plan.rows or 0 for plan in plans),
+        sum(plan.bytes or 0 for plan in plans),
+        plans[0].cursor,
+        redact(" ".join((query + tail).split())),
+    )
 
     def note() -> None:
-        log.info(
-            "read of %s: %s tasks, about %s rows and %s bytes, cursor %s: %s",
-            database,
-            len(tasks),
-            sum(plan.rows or 0 for plan in plans),
-            sum(plan.bytes or 0 for plan in plans),
-            plans[0].cursor,
-            redact(" ".join((query + tail).split())),
-        )
+        log.info("read of %s: %s tasks, about %s rows and %s bytes, cursor %s: %s", *figures)
 
     if announcements is None:
         note()

@@ -6,6 +6,7 @@ import logging
 import shutil
 import subprocess
 import sys
+import threading
 import warnings
 from functools import lru_cache
 from importlib.resources import files
@@ -28,6 +29,7 @@ SOURCE_NAMES = (
 """Names of the source in lower case: its own, and those of the official connector's snippets."""
 
 _RULE = "KustoPushDown"
+_STRATEGY = "KustoTaskReads"
 
 _REDACTION = "spark.sql.redaction.options.regex"
 # Queries and what goes with them may have h"..." strings.
@@ -38,6 +40,9 @@ _SECRETS = "|".join(
 _warned = False
 # The rule in the JVM calls these; they live as long as the process.
 _proxies: list[Any] = []
+# By application: the rule and the strategy.
+_made: dict[str, tuple[Any, Any]] = {}
+_lock = threading.Lock()
 
 
 def register(spark: SparkSession) -> None:
@@ -101,41 +106,64 @@ def install_push_down(spark: SparkSession) -> bool:
 
 
 def _install(spark: SparkSession, jsession: Any) -> None:
+    experimental = jsession.experimental()
+    jvm: Any = spark._jvm
+    converters = jvm.scala.jdk.javaapi.CollectionConverters
+    rules = jvm.java.util.ArrayList(converters.asJava(experimental.extraOptimizations()))
+    if any(rule.getClass().getName() == _RULE for rule in rules):
+        return
+    application = spark.sparkContext.applicationId
+    with _lock:
+        # Sessions of one application share the rule, its planner and its listener.
+        if application not in _made:
+            _made[application] = _make(spark, jvm)
+    rule, strategy = _made[application]
+    if strategy is not None:
+        strategies = jvm.java.util.ArrayList(converters.asJava(experimental.extraStrategies()))
+        strategies.add(strategy)
+        getattr(experimental, "extraStrategies_$eq")(converters.asScala(strategies).toSeq())
+    rules.add(rule)
+    getattr(experimental, "extraOptimizations_$eq")(converters.asScala(rules).toSeq())
+
+
+def _make(spark: SparkSession, jvm: Any) -> tuple[Any, Any]:
+    """The rule and, where this Spark takes it, the strategy beside it."""
     from pyspark.java_gateway import ensure_callback_server_started
 
     from spark_kusto.spark.catalyst.planner import Planner, PlannerProxy
 
-    experimental = jsession.experimental()
-    jvm: Any = spark._jvm
     gateway: Any = spark.sparkContext._gateway
-    rules = jvm.java.util.ArrayList()
-    present = experimental.extraOptimizations()
-    for i in range(present.size()):
-        if present.apply(i).getClass().getName() == _RULE:
-            return
-        rules.add(present.apply(i))
     ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
-    compiler = jvm.org.codehaus.janino.SimpleCompiler()
-    compiler.setParentClassLoader(jvm.Thread.currentThread().getContextClassLoader())
-    compiler.cook(files("spark_kusto.spark.catalyst").joinpath("KustoPushDown.java").read_text())
-    rule_class = compiler.getClassLoader().loadClass(_RULE)
+    rule_class = _compiled(jvm, _RULE, jvm.Thread.currentThread().getContextClassLoader())
     proxy = PlannerProxy(Planner(spark.sparkContext))
     names = gateway.new_array(jvm.String, len(SOURCE_NAMES))
     for i, name in enumerate(SOURCE_NAMES):
         names[i] = name
-    # A list, since py4j puts no Python object into an array.
+    # Lists, since py4j puts no Python object into an array.
     arguments = jvm.java.util.ArrayList()
     arguments.add(proxy)
     arguments.add(names)
     rule = rule_class.getDeclaredConstructors()[0].newInstance(arguments.toArray())
-    rules.add(rule)
+    strategy = None
+    try:
+        strategy_class = _compiled(jvm, _STRATEGY, rule_class.getClassLoader())
+        arguments = jvm.java.util.ArrayList()
+        arguments.add(proxy)
+        strategy = strategy_class.getDeclaredConstructors()[0].newInstance(arguments.toArray())
+    except Exception as error:  # noqa: BLE001 - a Spark of another make; reads are Spark's own then
+        log.warning(
+            "Reads are left to Spark to plan: %s", (str(error) or type(error).__name__).splitlines()[0]
+        )
     spark.sparkContext._jsc.sc().addSparkListener(rule.listener())
     _proxies.append(proxy)
-    converters = jvm.scala.jdk.javaapi.CollectionConverters
-    strategies = jvm.java.util.ArrayList(converters.asJava(experimental.extraStrategies()))
-    strategies.add(rule.strategy())
-    getattr(experimental, "extraStrategies_$eq")(converters.asScala(strategies).toSeq())
-    getattr(experimental, "extraOptimizations_$eq")(converters.asScala(rules).toSeq())
+    return rule, strategy
+
+
+def _compiled(jvm: Any, name: str, parent: Any) -> Any:
+    compiler = jvm.org.codehaus.janino.SimpleCompiler()
+    compiler.setParentClassLoader(parent)
+    compiler.cook(files("spark_kusto.spark.catalyst").joinpath(f"{name}.java").read_text())
+    return compiler.getClassLoader().loadClass(name)
 
 
 def _warn(message: str) -> None:

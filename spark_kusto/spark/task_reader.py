@@ -1,7 +1,7 @@
 """Reading planned tasks on executors as a map over rows, each of which is a task.
 
 Spark's own reader of Python sources counts metrics row by row and copies each row one time more, which
-takes as long as all the rest of a plain read. The rule's strategy (``KustoPushDown.java``) therefore reads
+takes as long as all the rest of a plain read. The rule's strategy (``KustoTaskReads.java``) therefore reads
 what it can plan at once as ``mapInArrow`` does, with this function.
 """
 

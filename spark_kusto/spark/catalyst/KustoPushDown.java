@@ -29,7 +29,6 @@ import org.apache.spark.sql.connector.read.InputPartition;
 import org.apache.spark.sql.connector.read.PartitionReaderFactory;
 import org.apache.spark.sql.connector.read.Scan;
 import org.apache.spark.sql.connector.read.SupportsReportStatistics;
-import org.apache.spark.sql.execution.SparkPlan;
 import org.apache.spark.sql.execution.datasources.v2.DataSourceV2Relation;
 import org.apache.spark.sql.execution.datasources.v2.DataSourceV2ScanRelation;
 import org.apache.spark.sql.execution.datasources.v2.python.PythonDataSourceV2;
@@ -49,7 +48,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   private final Map queries = Collections.synchronizedMap(new WeakHashMap());
 
   // How the rows of a read's tasks are called; the read's number follows.
-  static final String READ = "kusto read ";
+  public static final String READ = "kusto read ";
 
   public KustoPushDown(java.util.function.Function planner, String[] names) {
     this.planner = planner;
@@ -62,6 +61,15 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   public static class Listener extends org.apache.spark.scheduler.SparkListener {
     private final java.util.function.Function planner;
     private final Map told = new LinkedHashMap(); // a read's number -> the last execution that ran it
+    // Python may be slow to answer, and other listeners wait for this one.
+    private final java.util.concurrent.ExecutorService teller = java.util.concurrent.Executors.newSingleThreadExecutor(
+        new java.util.concurrent.ThreadFactory() {
+          public Thread newThread(Runnable task) {
+            Thread thread = new Thread(task, "kusto-reads");
+            thread.setDaemon(true);
+            return thread;
+          }
+        });
 
     public Listener(java.util.function.Function planner) { this.planner = planner; }
 
@@ -76,11 +84,17 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
           if (told.containsKey(name) && Objects.equals(told.get(name), execution)) continue;
           told.put(name, execution);
           if (told.size() > 1000) told.remove(told.keySet().iterator().next());
-          try {
-            planner.apply("runs " + name.substring(READ.length()));
-          } catch (Throwable e) {
-            // Python has ended.
-          }
+          final String message = "runs " + name.substring(READ.length());
+          final java.util.function.Function listening = planner;
+          teller.execute(new Runnable() {
+            public void run() {
+              try {
+                listening.apply(message);
+              } catch (Throwable e) {
+                // Python has ended.
+              }
+            }
+          });
         }
       }
     }
@@ -559,10 +573,11 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   // A Python scan that says how large it is (so that small tables are broadcast) and what was pushed.
   public static class KustoScan implements Scan, SupportsReportStatistics {
     private final Scan inner;
-    final StructType schema;
-    final Map options;
-    final String query; // of which the scan is a part
-    final String identity;
+    // Public: the strategy's class comes from another loader.
+    public final StructType schema;
+    public final Map options;
+    public final String query; // of which the scan is a part
+    public final String identity;
     private final String pushed;
     private final Number rows;
     private final Number bytes;
@@ -572,7 +587,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
       this.schema = schema;
       this.options = options;
       this.query = query;
-      this.identity = schema.json() + options;
+      this.identity = schema.json() + "\n" + new TreeMap(options);
       this.pushed = pushed;
       this.rows = rows;
       this.bytes = bytes;
@@ -591,95 +606,6 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
         public OptionalLong sizeInBytes() { return size; }
         public OptionalLong numRows() { return count; }
       };
-    }
-  }
-
-  // -- reading ----------------------------------------------------------------------------------------
-
-  // Spark's reader of Python sources counts metrics row by row and copies each row one time more. What can be
-  // planned at once, without running anything, is read as a map over tasks instead, by Spark's own operators:
-  // executors need no class of ours. Everything else is left to Spark.
-  public org.apache.spark.sql.execution.SparkStrategy strategy() { return new TaskReads(planner); }
-
-  public static class TaskReads extends org.apache.spark.sql.execution.SparkStrategy {
-    private static final int KEPT = 64;
-    private final java.util.function.Function planner;
-    private final com.fasterxml.jackson.databind.ObjectMapper json = new com.fasterxml.jackson.databind.ObjectMapper();
-    // Scans of one query that read the same share their tasks: Spark then sees that they are the same.
-    private final LinkedHashMap planned = new LinkedHashMap();
-
-    public TaskReads(java.util.function.Function planner) { this.planner = planner; }
-
-    public scala.collection.immutable.Seq apply(LogicalPlan plan) {
-      SparkPlan made = null;
-      try {
-        made = planned(plan);
-      } catch (Exception e) {
-        made = null; // Spark's own way fails with the same words, or not at all.
-      }
-      return seq(made == null ? new ArrayList() : Collections.singletonList(made));
-    }
-
-    private SparkPlan planned(LogicalPlan plan) throws Exception {
-      scala.Option matched = org.apache.spark.sql.catalyst.planning.PhysicalOperation$.MODULE$.unapply(plan);
-      if (matched.isEmpty()) return null;
-      scala.Tuple3 parts = (scala.Tuple3) matched.get();
-      if (!(parts._3() instanceof DataSourceV2ScanRelation)) return null;
-      DataSourceV2ScanRelation relation = (DataSourceV2ScanRelation) parts._3();
-      if (!(relation.scan() instanceof KustoScan)) return null;
-      scala.collection.immutable.Seq projections = (scala.collection.immutable.Seq) parts._1();
-      scala.collection.immutable.Seq filters = (scala.collection.immutable.Seq) parts._2();
-      Expression condition = null;
-      for (int i = 0; i < filters.size(); i++) {
-        if (filters.apply(i) instanceof DynamicPruning) return null;
-        Expression filter = (Expression) filters.apply(i);
-        condition = condition == null ? filter : new And(condition, filter);
-      }
-      SparkPlan result = read(relation, (KustoScan) relation.scan());
-      if (result == null) return null;
-      if (condition != null) result = new org.apache.spark.sql.execution.FilterExec(condition, result);
-      if (result.output().equals(projections)) return result;
-      return new org.apache.spark.sql.execution.ProjectExec(projections, result);
-    }
-
-    private SparkPlan read(DataSourceV2ScanRelation relation, KustoScan scan) throws Exception {
-      Object[] tasks = tasks(scan);
-      if (tasks == null) return null;
-      AttributeReference task = new AttributeReference("task", BinaryType$.MODULE$, false, Metadata.empty(),
-          NamedExpression$.MODULE$.newExprId(), seq(new ArrayList()));
-      List input = Collections.singletonList(task);
-      SparkPlan rows = new org.apache.spark.sql.execution.RDDScanExec(seq(input),
-          (org.apache.spark.rdd.RDD) tasks[0], scan.description(),
-          new org.apache.spark.sql.catalyst.plans.physical.UnknownPartitioning(0), seq(new ArrayList()),
-          scala.Option.empty());
-      Expression function = new PythonUDF("read", (org.apache.spark.api.python.PythonFunction) tasks[1], scan.schema,
-          seq(input), org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
-          NamedExpression$.MODULE$.newExprId());
-      return new org.apache.spark.sql.execution.python.MapInArrowExec(function, relation.output(), rows, false,
-          scala.Option.empty());
-    }
-
-    // The tasks as rows of their own partitions, and the Python function that reads them.
-    private synchronized Object[] tasks(KustoScan scan) throws Exception {
-      String key = scan.query + scan.identity;
-      if (planned.containsKey(key)) return (Object[]) planned.get(key);
-      Map read = new LinkedHashMap();
-      read.put("options", scan.options);
-      read.put("schema", scan.schema.json());
-      List answer = (List) planner.apply(json.writeValueAsString(Collections.singletonMap("read", read)));
-      if (answer == null) return null;
-      List packed = (List) json.readValue((String) answer.get(1), List.class);
-      List rows = new ArrayList();
-      for (int i = 0; i < packed.size(); i++)
-        rows.add(new GenericInternalRow(new Object[] {java.util.Base64.getDecoder().decode((String) packed.get(i))}));
-      org.apache.spark.api.java.JavaSparkContext context = new org.apache.spark.api.java.JavaSparkContext(
-          org.apache.spark.SparkContext.getOrCreate());
-      org.apache.spark.rdd.RDD rdd = context.parallelize(rows, Math.max(1, rows.size())).rdd();
-      rdd.setName(READ + answer.get(2));
-      Object[] made = new Object[] {rdd, answer.get(0)};
-      planned.put(key, made);
-      if (planned.size() > KEPT) planned.remove(planned.keySet().iterator().next());
-      return made;
     }
   }
 

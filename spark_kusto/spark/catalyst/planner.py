@@ -37,6 +37,7 @@ from spark_kusto.spark.task_reader import TaskReader, packed
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
+    from pyspark.sql.types import StructType
 
     from spark_kusto.client import Cluster
     from spark_kusto.types import Column
@@ -46,6 +47,7 @@ log = logging.getLogger("spark_kusto.spark")
 _REMEMBERED_SECONDS = 30.0
 """How long the columns of a query on a remote cluster are taken for known."""
 _PLANS = 64
+_CLUSTERS = 16
 
 END = "end"
 """What the rule's listener says when the application ends."""
@@ -68,6 +70,9 @@ class Planner:
         self._clusters: dict[str, tuple[tuple[int, int] | None, Cluster]] = {}
         self._columns: dict[str, tuple[float, tuple[Column, ...]]] = {}
         self._snapshots: OrderedDict[tuple[str, str, str], str] = OrderedDict()
+        self._functions: OrderedDict[str, Any] = OrderedDict()
+        # Each look-up of a class is a round trip to the JVM.
+        self._list: Any = context._jvm.java.util.ArrayList  # type: ignore[union-attr]
         self._announcements: OrderedDict[str, list[Callable[[], None]]] = OrderedDict()
 
     def apply(self, text: str) -> Any:
@@ -82,10 +87,14 @@ class Planner:
         if text.startswith(RUNS):
             self._announce(text.removeprefix(RUNS))
             return None
-        try:
-            request = json.loads(text)
-            if "read" in request:
+        request = json.loads(text)
+        if "read" in request:
+            try:
                 return self._tasks(request["read"])
+            except Exception as error:  # noqa: BLE001 - Spark plans it then, and fails with the words if it must
+                log.info("a read is left to Spark to plan: %s", redact(str(error)))
+                return None
+        try:
             answer = self._answer(request)
         except KustoError as error:
             # The scan fails with the same words when it runs; the optimizer is no place for them.
@@ -141,7 +150,6 @@ class Planner:
 
     def _tasks(self, request: Mapping[str, Any]) -> Any:
         from pyspark.sql.types import StructType
-        from pyspark.sql.udf import _wrap_function
 
         options = source_options(request["options"])
         # What may be exported, or go through blobs, is planned when it runs, not when it is explained.
@@ -149,6 +157,7 @@ class Planner:
             options.connection.cluster.startswith("http")
             or options.read_mode is ReadMode.ForceDistributedMode
             or options.staging
+            or "keyVaultUri" in options.connection.settings
             or options.transient_cache
         ):
             return None
@@ -165,11 +174,25 @@ class Planner:
             self._announcements[number] = announcements
             while len(self._announcements) > _PLANS:
                 self._announcements.popitem(last=False)
-        answer = self._context._jvm.java.util.ArrayList()  # type: ignore[union-attr]
-        answer.add(_wrap_function(self._context, TaskReader(), schema))
+        answer = self._list()
+        answer.add(self._function(request["schema"], schema))
         answer.add(json.dumps([base64.b64encode(task).decode() for task in packed(tasks)]))
         answer.add(number)
         return answer
+
+    def _function(self, text: str, schema: StructType) -> Any:
+        """The function that reads tasks of a schema, as Spark has Python functions."""
+        from pyspark.sql.udf import _wrap_function
+
+        with self._lock:
+            known = self._functions.get(text)
+        if known is None:
+            known = _wrap_function(self._context, TaskReader(), schema)
+            with self._lock:
+                self._functions[text] = known
+                while len(self._functions) > _PLANS:
+                    self._functions.popitem(last=False)
+        return known
 
     def _announce(self, number: str) -> None:
         with self._lock:
@@ -177,8 +200,8 @@ class Planner:
         for announce in announcements:
             try:
                 announce()
-            except KustoError as error:
-                log.warning("a read could not be listed: %s", error)
+            except Exception as error:  # noqa: BLE001 - the read itself goes on
+                log.warning("a read could not be listed: %s", redact(str(error)))
 
     def _cluster(self, options: SourceOptions) -> Cluster:
         connection = options.connection
@@ -187,17 +210,28 @@ class Planner:
             directory, found = self._clusters.get(key, (None, None))
             if found is not None and directory == _directory_of(connection.cluster):
                 return found
-            if found is not None:
-                found.close()
+            # One that was removed is not closed: another thread may be reading from it still.
             opened = connection.open()
+            self._clusters.pop(key, None)
             self._clusters[key] = (_directory_of(connection.cluster), opened)
+            while len(self._clusters) > _CLUSTERS:
+                self._clusters.pop(next(iter(self._clusters)))
             return opened
 
     def _schema(self, cluster: Cluster, options: SourceOptions) -> tuple[Column, ...]:
         query = base_query(options)
         if not cluster.address.startswith("http"):
             return cluster.schema(options.connection.database, query, options.parameters)
-        key = json.dumps([cluster.address, options.connection.database, query, dict(options.parameters)])
+        connection = options.connection
+        key = json.dumps(
+            [
+                cluster.address,
+                sorted(connection.settings.items()),
+                connection.database,
+                query,
+                dict(options.parameters),
+            ]
+        )
         known = self._columns.get(key)
         if known is not None and time.monotonic() - known[0] < _REMEMBERED_SECONDS:
             return known[1]
