@@ -62,7 +62,8 @@ class Table:
         if not good:
             self.missed.append(name)
         verdict = f"   {bound}: {'ok' if good else 'MISSED'}" if bound else ""
-        print(f"  {name:<44} {value:8.1f} {unit}{verdict}", flush=True)
+        shown = f"{value:8.1f}" if value >= 10 or not value else f"{value:8.3f}"
+        print(f"  {name:<44} {shown} {unit}{verdict}", flush=True)
 
     def end(self) -> int:
         print(f"\nMissed: {', '.join(self.missed)}" if self.missed else "\nEvery bound is kept.")

@@ -208,16 +208,19 @@ def streams(spark: SparkSession, folder: Path, rows: int, table: Table) -> None:
         query.stop()
     table.value("from commit to rows in foreachBatch", statistics.median(latencies), "s", most=1.0)
 
-    started = time.perf_counter()
     query = (
-        stream("Events", startingCursor="earliest")
+        stream("Events", startingCursor="earliest", maxRowsPerTrigger=str(rows // 4))
         .writeStream.format("noop")
         .option("checkpointLocation", str(folder / "noop"))
         .trigger(availableNow=True)
         .start()
     )
     query.awaitTermination()
-    table.value("rows a second through noop", rows / (time.perf_counter() - started), "rows/s", least=1e6)
+    # The first batch starts workers and is compiled.
+    later: list[Any] = [progress for progress in query.recentProgress if progress.numInputRows][1:]
+    read = sum(progress.numInputRows for progress in later)
+    seconds = sum(progress.durationMs["triggerExecution"] for progress in later) / 1000
+    table.value(f"rows a second through noop, {len(later)} batches", read / seconds, "rows/s", least=1e6)
 
 
 if __name__ == "__main__":
