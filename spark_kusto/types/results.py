@@ -123,7 +123,10 @@ def python_column(array: pa.Array | pa.ChunkedArray, type: KustoType) -> list[An
         # Arrow's own conversion depends on a zone database, and is slower.
         epoch, delta = text.EPOCH, dt.timedelta
         stamps = _as_timestamp(array).view(pa.int64()).to_pylist()
-        return [None if us is None else epoch + delta(microseconds=us) for us in stamps]
+        try:
+            return [None if us is None else epoch + delta(microseconds=us) for us in stamps]
+        except OverflowError:
+            raise _outside_years(stamps) from None
     if type is KustoType.TIMESPAN:
         if at.is_integer(array.type):
             return [None if t is None else text.timedelta_of_ticks(t) for t in array.to_pylist()]
@@ -136,10 +139,37 @@ def python_column(array: pa.Array | pa.ChunkedArray, type: KustoType) -> list[An
         make = _guid_of
         return [None if value is None else make(value) for value in values]
     if type is KustoType.DYNAMIC:
-        return [None if value is None else json.loads(value) for value in values]
+        try:
+            return [None if value is None else json.loads(value) for value in values]
+        except RecursionError:
+            raise _too_deep() from None
     if type is KustoType.STRING:
         return ["" if value is None else value for value in values]
     return values
+
+
+def _outside_years(stamps: Sequence[int | None]) -> Exception:
+    from spark_kusto.errors import TypeConversionError
+
+    low, high = (
+        (end.replace(tzinfo=text.UTC) - text.EPOCH) // text.MICROSECOND
+        for end in (dt.datetime.min, dt.datetime.max)
+    )
+    row = next(row for row, us in enumerate(stamps) if us is not None and not low <= us <= high)
+    return TypeConversionError(
+        f"Row {row}: a datetime {stamps[row]} microseconds from 1970 is outside the years 1 to 9999.",
+        row=row,
+        remedy="Correct the value in the table or the query.",
+    )
+
+
+def _too_deep() -> Exception:
+    from spark_kusto.errors import TypeConversionError
+
+    return TypeConversionError(
+        "A dynamic value is nested too deeply for Python's JSON reader.",
+        remedy="Take its text, tostring(...), or a part of it.",
+    )
 
 
 def _guid_of(value: Any) -> uuid.UUID:

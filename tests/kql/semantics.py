@@ -26,6 +26,12 @@ def rows_of(query: str) -> list[tuple[Any, ...]]:
     return empty_database().rows(query)
 
 
+def one_row(columns: str, values: str, expressions: str) -> tuple[Any, ...]:
+    """Values of expressions over the columns of a table with one row."""
+    (row,) = rows_of(f"datatable({columns})[{values}] | project {expressions}")
+    return row
+
+
 def schema_of(query: str) -> list[tuple[str, str]]:
     """Names and types of a query's columns."""
     names, types, _ = empty_database().query(query)

@@ -34,6 +34,7 @@ from spark_kusto.kql.registry import (
     ScalarRow,
     overload,
 )
+from spark_kusto.kql.sql.literals import literal as written
 from spark_kusto.types import KustoType
 
 _EPOCH = dt.datetime(1970, 1, 1)
@@ -132,19 +133,56 @@ def _decimal_operator(sign: str) -> Overload:
 
 def _remainder(call: Emission) -> str:
     """SQL of ``a % b``, which lies between 0 and the size of b whatever the signs."""
-    left, right = call.arguments
-    if isinstance(right.value, int) and right.value != 0:
-        size = abs(right.value)
-        bare = right.sql.split("::")[0].strip("('")
-        divisor = bare if right.value > 0 else f"({bare})"
-        return f"((({left.sql} % {divisor}) + {size}) % {divisor})::BIGINT"
-    return call.once("try((({a} % {b}) + abs({b})) % {b})", a=left.sql, b=right.sql)
+    left, right = call.sql
+    value = call.arguments[1].value
+    if isinstance(value, int) and 0 < abs(value) < 1 << 62:
+        size = abs(value)
+        return f"((({left} % {size}) + {size}) % {size})::BIGINT"
+    return call.once(
+        "CASE WHEN {b} = -1 THEN {a} & 0 WHEN {a} % {b} >= 0 THEN {a} % {b}"
+        " WHEN {b} > 0 THEN {a} % {b} + {b} ELSE {a} % {b} - {b} END",
+        a=left,
+        b=right,
+    )
+
+
+_LEAST_MICROSECOND = microseconds(dt.datetime.min)
+_GREATEST_MICROSECOND = microseconds(dt.datetime.max)
+_MARGIN = dt.timedelta(days=365 * 900)
+
+
+def _shifted(sign: int) -> Callable[[Emission], str]:
+    """SQL of a datetime plus or minus a timespan; NULL where it leaves the years 1 to 9999."""
+
+    def emit(call: Emission) -> str:
+        first, second = call.arguments
+        moment, span = (first, second) if first.type is DATETIME else (second, first)
+        if isinstance(span.value, int):
+            step = sign * (span.value // 10)
+            side, end = (">=", _LEAST_MICROSECOND) if step < 0 else ("<=", _GREATEST_MICROSECOND)
+            limit = from_microseconds(end - step)
+            if limit is None:
+                return "CAST(NULL AS TIMESTAMP)"
+            test = f"{{t}} {side} {written(limit, DATETIME)}"
+            moved = f"make_timestamp(epoch_us({{t}}) + {step})"
+            return call.once(f"CASE WHEN {test} THEN {moved} END", t=moment.sql)
+        moved = f"epoch_us({{t}}) {'+' if sign > 0 else '-'} ({{d}} // 10)"
+        ticks = _MARGIN // _MICROSECOND * 10
+        low, high = (written(end, DATETIME) for end in (dt.datetime.min + _MARGIN, dt.datetime.max - _MARGIN))
+        return call.once(
+            # Most moments and spans are far enough from the ends.
+            f"CASE WHEN {{d}} BETWEEN -{ticks} AND {ticks} AND {{t}} BETWEEN {low} AND {high}"
+            f" THEN make_timestamp({moved})"
+            f" WHEN {moved} BETWEEN {_LEAST_MICROSECOND} AND {_GREATEST_MICROSECOND}"
+            f" THEN make_timestamp({moved}) END",
+            t=moment.sql,
+            d=span.sql,
+        )
+
+    return emit
 
 
 _REMAINDER_OF_INT = ScalarRow("%", (overload([INT, LONG], LONG, _remainder, "maybe"),), "maybe")
-
-_PLUS_TIME = "({0} + to_microseconds({1} // 10))"
-_MINUS_TIME = "({0} - to_microseconds({1} // 10))"
 
 _ARITHMETIC: dict[str, dict[tuple[KustoType, KustoType], tuple[Overload, _Fold | None]]] = {
     "+": {
@@ -155,9 +193,12 @@ _ARITHMETIC: dict[str, dict[tuple[KustoType, KustoType], tuple[Overload, _Fold |
             overload([TIMESPAN, TIMESPAN], TIMESPAN, "({0} + {1})"),
             lambda a, b: wrap(a + b),
         ),
-        (DATETIME, TIMESPAN): (overload([DATETIME, TIMESPAN], DATETIME, _PLUS_TIME), _shift(1)),
+        (DATETIME, TIMESPAN): (
+            overload([DATETIME, TIMESPAN], DATETIME, _shifted(1), "maybe"),
+            _shift(1),
+        ),
         (TIMESPAN, DATETIME): (
-            overload([TIMESPAN, DATETIME], DATETIME, "({1} + to_microseconds({0} // 10))"),
+            overload([TIMESPAN, DATETIME], DATETIME, _shifted(1), "maybe"),
             lambda a, b: _shift(1)(b, a),
         ),
         (DYNAMIC, DYNAMIC): (
@@ -177,7 +218,10 @@ _ARITHMETIC: dict[str, dict[tuple[KustoType, KustoType], tuple[Overload, _Fold |
             overload([DATETIME, DATETIME], TIMESPAN, "((epoch_us({0}) - epoch_us({1})) * 10)"),
             lambda a, b: (microseconds(a) - microseconds(b)) * 10,
         ),
-        (DATETIME, TIMESPAN): (overload([DATETIME, TIMESPAN], DATETIME, _MINUS_TIME), _shift(-1)),
+        (DATETIME, TIMESPAN): (
+            overload([DATETIME, TIMESPAN], DATETIME, _shifted(-1), "maybe"),
+            _shift(-1),
+        ),
         (DYNAMIC, DYNAMIC): (
             overload([DYNAMIC, DYNAMIC], DYNAMIC, _dynamic_arithmetic("-"), "maybe"),
             None,
@@ -350,31 +394,21 @@ def arithmetic(sign: str, left: Expr, right: Expr) -> Expr | None:
 
 
 _NEGATE = {
-    LONG: ScalarRow(
-        "negate",
-        (overload([LONG], LONG, "coalesce(try(-{0}), {0})"),),
-        fold=lambda a: None if a is None else wrap(-a),
-    ),
-    REAL: ScalarRow("negate", (overload([REAL], REAL, "(-{0})"),), fold=lambda a: None if a is None else -a),
-    DECIMAL: ScalarRow(
-        "negate", (overload([DECIMAL], DECIMAL, "(-{0})"),), fold=lambda a: None if a is None else -a
-    ),
-    TIMESPAN: ScalarRow(
-        "negate", (overload([TIMESPAN], TIMESPAN, "(-{0})"),), fold=lambda a: None if a is None else -a
-    ),
-    INT: ScalarRow("negate", (overload([INT], INT, "(-{0})"),), fold=lambda a: None if a is None else -a),
-    DYNAMIC: ScalarRow(
-        "negate",
-        (overload([REAL], REAL, "(-{0})"),),
-    ),
+    kind: ScalarRow("negate", (overload([kind], kind, "(-{0})"),), fold=lambda a: None if a is None else -a)
+    for kind in (REAL, DECIMAL, INT)
 }
 
 
 def negate(operand: Expr) -> Expr | None:
     """``-operand``."""
     kind = operand.type
+    if kind is DYNAMIC:
+        operand, kind = convert(operand, REAL), REAL
     if kind is INT and not isinstance(operand, Literal):
         operand, kind = convert(operand, LONG), LONG
+    if kind in (LONG, TIMESPAN):
+        # The least one has no counterpart and wraps around, as a difference does.
+        return arithmetic("-", Literal(kind, nullable=False, value=0), operand)
     row = _NEGATE.get(kind)
     return None if row is None else apply(row, row.overloads[0], (operand,))
 

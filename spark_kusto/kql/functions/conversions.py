@@ -28,21 +28,24 @@ from spark_kusto.types import KustoType
 UNIX_EPOCH_TICKS = 621_355_968_000_000_000
 """Ticks of 100 ns from year 1 to 1970."""
 
+END_OF_TICKS = 3_155_378_975_999_999_999
+"""The last tick of the year 9999."""
+
 TICKS_PER_SECOND = 10_000_000
 TICKS_PER_DAY = 86_400 * TICKS_PER_SECOND
 
 
 def timespan_text(call: Emission, sql: str) -> str:
     """SQL of ``[-][d.]hh:mm:ss[.fffffff]``."""
-    ticks = "abs({t})"
+    # Parts are made positive one by one: the least timespan has no counterpart.
     return call.once(
         "CASE WHEN {t} < 0 THEN '-' ELSE '' END"
-        f" || CASE WHEN {ticks} >= {TICKS_PER_DAY} THEN ({ticks} // {TICKS_PER_DAY}) || '.' ELSE '' END"
-        f" || lpad(CAST({ticks} // 36000000000 % 24 AS VARCHAR), 2, '0')"
-        f" || ':' || lpad(CAST({ticks} // 600000000 % 60 AS VARCHAR), 2, '0')"
-        f" || ':' || lpad(CAST({ticks} // 10000000 % 60 AS VARCHAR), 2, '0')"
-        f" || CASE WHEN {{t}} % 10000000 = 0 THEN ''"
-        f" ELSE '.' || lpad(CAST({ticks} % 10000000 AS VARCHAR), 7, '0') END",
+        f" || CASE WHEN {{t}} // {TICKS_PER_DAY} <> 0 THEN abs({{t}} // {TICKS_PER_DAY}) || '.' ELSE '' END"
+        " || lpad(CAST(abs({t} // 36000000000 % 24) AS VARCHAR), 2, '0')"
+        " || ':' || lpad(CAST(abs({t} // 600000000 % 60) AS VARCHAR), 2, '0')"
+        " || ':' || lpad(CAST(abs({t} // 10000000 % 60) AS VARCHAR), 2, '0')"
+        " || CASE WHEN {t} % 10000000 = 0 THEN ''"
+        " ELSE '.' || lpad(CAST(abs({t} % 10000000) AS VARCHAR), 7, '0') END",
         t=sql,
     )
 
@@ -87,6 +90,12 @@ def _braced(sql: str) -> str:
     return sql.replace("{", "{{").replace("}", "}}")
 
 
+def number_of_text(sql: str, target: str) -> str:
+    """SQL of the number that a text, a column or a name, is; NULL if it is none. DuckDB would take
+    ``1_000``, too."""
+    return f"CASE WHEN NOT contains({sql}, '_') THEN TRY_CAST({sql} AS {target}) END"
+
+
 def _within(target: str) -> str:
     """Template of a real without its fraction, kept between the type's ends; NaN and infinities are null."""
     least, most = _ENDS[target]
@@ -123,11 +132,12 @@ def _integer(target: str) -> Callable[[Emission], str]:
         if kind is DATETIME:
             return f"TRY_CAST(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS} AS {target})"
         if kind is DYNAMIC:
+            real = _within(target).replace("{x}", f"({number_of_text('{x}', 'DOUBLE')})")
             return call.once(
                 f"CASE WHEN regexp_matches({{x}}, '{_INTEGER_TEXT}') THEN TRY_CAST({{x}} AS {target})"
                 f" WHEN starts_with({_braced(sql)}, '\"') THEN NULL"
                 f" WHEN {{x}} IN ('true', 'false') THEN CAST({{x}} = 'true' AS {target})"
-                f" ELSE {_within(target).replace('{x}', 'TRY_CAST({x} AS DOUBLE)')} END",
+                f" ELSE {real} END",
                 x=argument.text,
             )
         if kind is STRING:
@@ -146,11 +156,11 @@ def _floating(call: Emission) -> str:
     if kind is DYNAMIC:
         return call.once(
             "CASE WHEN {x} IN ('true', 'false') THEN CAST({x} = 'true' AS DOUBLE)"
-            " ELSE TRY_CAST({x} AS DOUBLE) END",
+            f" ELSE {number_of_text('{x}', 'DOUBLE')} END",
             x=argument.text,
         )
     if kind is STRING:
-        return f"TRY_CAST({sql} AS DOUBLE)"
+        return call.once(number_of_text("{x}", "DOUBLE"), x=sql)
     if kind is DATETIME:
         return f"CAST(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS} AS DOUBLE)"
     if kind is GUID:
@@ -162,7 +172,7 @@ def _decimal(call: Emission) -> str:
     argument = call.arguments[0]
     kind, sql = argument.type, argument.sql
     if kind is DYNAMIC:
-        return f"TRY_CAST({argument.text} AS DECIMAL(38, 18))"
+        return call.once(number_of_text("{x}", "DECIMAL(38, 18)"), x=argument.text)
     if kind is DATETIME:
         return f"CAST(epoch_us({sql}) * 10 + {UNIX_EPOCH_TICKS} AS DECIMAL(38, 18))"
     if kind is GUID:
@@ -170,6 +180,8 @@ def _decimal(call: Emission) -> str:
     if kind is REAL:
         # The shortest text keeps 0.1 from becoming 0.1000000000000000055.
         return f"TRY_CAST(CAST({sql} AS VARCHAR) AS DECIMAL(38, 18))"
+    if kind is STRING:
+        return call.once(number_of_text("{x}", "DECIMAL(38, 18)"), x=sql)
     return f"TRY_CAST({sql} AS DECIMAL(38, 18))"
 
 
@@ -185,11 +197,7 @@ def _boolean(call: Emission) -> str:
             # Of numbers in texts only whole ones have a truth.
             "CASE WHEN {x} = 'true' THEN true WHEN {x} = 'false' THEN false"
             " WHEN regexp_matches({x}, '^[-+]?[0-9]+$') THEN regexp_matches({x}, '[1-9]')"
-            + (
-                " WHEN TRY_CAST({x} AS DOUBLE) IS NOT NULL THEN TRY_CAST({x} AS DOUBLE) <> 0"
-                if kind is DYNAMIC
-                else ""
-            )
+            + (f" ELSE ({number_of_text('{x}', 'DOUBLE')}) <> 0" if kind is DYNAMIC else "")
             + " END",
             x=f"lower(trim({argument.text if kind is DYNAMIC else sql}, E' \\t\\r\\n'))",
         )
@@ -197,10 +205,16 @@ def _boolean(call: Emission) -> str:
 
 
 def _ticks_to_datetime(sql: str) -> str:
-    # 3155378975999999999 is the last tick of the year 9999.
     micros = f"({sql} - {UNIX_EPOCH_TICKS}) // 10"
-    return f"CASE WHEN {sql} BETWEEN 0 AND 3155378975999999999 THEN make_timestamp({micros}) END"
+    return f"CASE WHEN {sql} BETWEEN 0 AND {END_OF_TICKS} THEN make_timestamp({micros}) END"
 
+
+# What DuckDB reads as Kusto does; it knows more, such as names of zones. The ends of time, which an
+# offset may pass, and all other forms are left to the slower reading.
+_ISO = (
+    r"^\d{4}-\d\d-\d\d(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+    r"(?:Z|[+-]\d\d(?::[0-5]\d)?)?)?$"
+)
 
 # What American programs write; a year of two digits is left to the slower reading.
 _AMERICAN = ", ".join(
@@ -217,13 +231,14 @@ def datetime_sql(call: Emission) -> str:
     if kind in (INT, LONG):
         return _ticks_to_datetime(f"CAST({sql} AS BIGINT)")
     if kind in (REAL, DECIMAL):
-        return _ticks_to_datetime(f"CAST(trunc({sql}) AS BIGINT)")
+        return _ticks_to_datetime(f"TRY_CAST(trunc({sql}) AS BIGINT)")
     if kind in (STRING, DYNAMIC):
         return call.once(
             # A zone in the text is an offset to UTC; a text without one is UTC.
-            "coalesce(CASE WHEN regexp_matches({x}, '^\\d{{4}}-\\d\\d-\\d\\d') THEN"
-            " CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP)"
-            " WHEN regexp_matches({x}, '^\\d{{1,2}}/\\d{{1,2}}/\\d{{4}}($| )')"
+            f"coalesce(CASE WHEN regexp_matches({{x}}, '{_braced(_ISO)}')"
+            " AND {x} >= '0001-01-02' AND {x} < '9999-12-31'"
+            " THEN CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP)"
+            " WHEN regexp_matches({x}, '^\\d{{1,2}}/\\d{{1,2}}/[1-9]\\d{{3}}($| )')"
             f" THEN try_strptime({{x}}, [{_AMERICAN}]) END, " + call.udf("$todatetime", "{x}") + ")",
             x=argument.text if kind is DYNAMIC else sql,
         )

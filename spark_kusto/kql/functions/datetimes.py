@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
 
@@ -24,6 +25,7 @@ from spark_kusto.kql.registry import (
     parameter,
     scalar,
 )
+from spark_kusto.kql.sql.literals import literal
 
 _DATE = parameter(DATETIME, "date")
 _OFFSET = optional(LONG, name="offset")
@@ -36,29 +38,85 @@ def _start(sql: str, unit: str) -> str:
     return f"CAST(date_trunc('{unit}', {sql}) AS TIMESTAMP)"
 
 
+_FIRST, _LAST = dt.datetime.min, dt.datetime.max
+_FIRST_MICROSECOND = (_FIRST - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
+_LAST_MICROSECOND = (_LAST - dt.datetime(1970, 1, 1)) // dt.timedelta(microseconds=1)
+_MICROSECONDS = _LAST_MICROSECOND - _FIRST_MICROSECOND
+_DAYS = (_LAST - _FIRST).days + 1
+
 _STEPS = {
-    "day": "to_days(CAST({0} AS INTEGER))",
-    "week": "to_days(CAST({0} AS INTEGER) * 7)",
-    "month": "to_months(CAST({0} AS INTEGER))",
-    "year": "to_years(CAST({0} AS INTEGER))",
+    "day": ("to_days", 1, _DAYS),
+    "week": ("to_days", 7, _DAYS // 7 + 1),
+    "month": ("to_months", 1, 9999 * 12),
+    "quarter": ("to_months", 3, 9999 * 4),
+    "year": ("to_years", 1, 9999),
 }
+"""Units of the calendar: DuckDB's interval, how many of them, and more units than fit in all years."""
+
+
+def _within_years(sql: str) -> str:
+    return f"{sql} BETWEEN {literal(_FIRST, DATETIME)} AND {literal(_LAST, DATETIME)}"
+
+
+def _in_range(sql: str) -> str:
+    """A moment, or NULL where it is outside Kusto's years 1 to 9999."""
+    return f"CASE WHEN {_within_years(f'try({sql})')} THEN {sql} END"
+
+
+def _of_microseconds(sql: str) -> str:
+    """The moment so many microseconds after 1970, or NULL where it is outside Kusto's years."""
+    within = f"BETWEEN {_FIRST_MICROSECOND} AND {_LAST_MICROSECOND}"
+    return f"CASE WHEN {sql} {within} THEN make_timestamp({sql}) END"
+
+
+def _stepped(call: Emission, start: str, unit: str, further: int = 0, after: str = "") -> str:
+    """SQL of the last argument's moment so many units (the argument before or after it) later, and as
+    many further; NULL where that is outside Kusto's years.
+
+    Args:
+        start: template of where the units count from, over the moment ``{d}``.
+        after: what is added at the end.
+    """
+    date, amount = call.arguments if call.types[0] is DATETIME else call.arguments[:0:-1]
+    interval, size, most = _STEPS[unit]
+    if isinstance(amount.value, int) and abs(amount.value) > most:
+        return "CAST(NULL AS TIMESTAMP)"
+    moved = f"({start} + {interval}((CAST({{n}} AS INTEGER) + {further}) * {size}){after})"
+    # More units than there are could be too many for DuckDB's intervals.
+    body = (
+        f"CASE WHEN {{n}} BETWEEN -{most} AND {most}"
+        f" THEN CASE WHEN {_within_years(moved)} THEN {moved} END END"
+    )
+    return call.once(body, d=date.sql, n=amount.sql)
+
+
+_FIRST_SUNDAY = dt.datetime(1, 1, 7)
+_LAST_SUNDAY = dt.datetime(9999, 12, 26)
+_TO_END = " - to_microseconds(1)"
 
 
 def _startof(unit: str) -> Callable[[Emission], str]:
     def emit(call: Emission) -> str:
-        start = _start(call.sql[0], unit) if unit != "week" else call.once(_start("{d}", unit), d=call.sql[0])
-        if len(call.arguments) < 2:
-            return f"({start})"
-        return f"({start} + {_STEPS[unit].format(call.sql[1])})"
+        if len(call.arguments) > 1:
+            return _stepped(call, _start("{d}", unit), unit)
+        if unit != "week":
+            return f"({_start(call.sql[0], unit)})"
+        # The only start before the year 1.
+        test = f"{{d}} >= {literal(_FIRST_SUNDAY, DATETIME)}"
+        return call.once(f"CASE WHEN {test} THEN {_start('{d}', unit)} END", d=call.sql[0])
 
     return emit
 
 
 def _endof(unit: str) -> Callable[[Emission], str]:
     def emit(call: Emission) -> str:
-        start = _start(call.sql[0], unit) if unit != "week" else call.once(_start("{d}", unit), d=call.sql[0])
-        offset = f"{call.sql[1]} + 1" if len(call.arguments) > 1 else "1"
-        return f"({start} + {_STEPS[unit].format(f'({offset})')} - to_microseconds(1))"
+        if len(call.arguments) > 1:
+            return _stepped(call, _start("{d}", unit), unit, 1, _TO_END)
+        end = f"({_start('{d}', unit)} + {_STEPS[unit][0]}({_STEPS[unit][1]}){_TO_END})"
+        if unit != "week":
+            return end.format(d=call.sql[0])
+        # The only end after the year 9999.
+        return call.once(f"CASE WHEN {{d}} < {literal(_LAST_SUNDAY, DATETIME)} THEN {end} END", d=call.sql[0])
 
     return emit
 
@@ -69,6 +127,7 @@ for _unit in ("day", "week", "month", "year"):
         [_DATE, _OFFSET],
         DATETIME,
         _startof(_unit),
+        nulls="maybe",
         column="{0}" if _unit == "day" else None,
     )
     scalar(
@@ -76,6 +135,7 @@ for _unit in ("day", "week", "month", "year"):
         [_DATE, _OFFSET],
         DATETIME,
         _endof(_unit),
+        nulls="maybe",
         difference="ends one microsecond, not one tick, before the next: datetimes have microseconds",
     )
 
@@ -144,24 +204,17 @@ def _datetime_diff(call: Emission) -> str:
     return f"datediff('{part}', {earlier}, {later})"
 
 
-def _in_range(sql: str) -> str:
-    """A moment, or NULL where it is outside Kusto's years 1 to 9999."""
-    low, high = "TIMESTAMP '0001-01-01'", "TIMESTAMP '9999-12-31 23:59:59.999999'"
-    return f"CASE WHEN try({sql}) BETWEEN {low} AND {high} THEN {sql} END"
-
-
 def _datetime_add(call: Emission) -> str:
     part = _part_of(call, ("year", "quarter", "month", "week", "day", *_CLOCK, "nanosecond"))
-    amount = call.sql[1]
+    if part in _STEPS:
+        return _stepped(call, "{d}", part)
+    _, amount, date = call.sql
     if part == "nanosecond":
-        step = f"to_microseconds(CAST({amount} AS BIGINT) // 1000)"
-    elif part in _CLOCK:
-        step = f"to_microseconds(CAST({amount} AS BIGINT) * {_CLOCK[part]})"
-    elif part == "quarter":
-        step = f"to_months(CAST({amount} AS INTEGER) * 3)"
+        most, step = (1 << 63) - 1, "CAST({n} AS BIGINT) // 1000"
     else:
-        step = _STEPS[part].format(amount)
-    return call.once(_in_range(f"({{date}} + {step})"), date=call.sql[2])
+        most, step = _MICROSECONDS // _CLOCK[part], f"CAST({{n}} AS BIGINT) * {_CLOCK[part]}"
+    moment = _of_microseconds(f"(epoch_us({{d}}) + {step})")
+    return call.once(f"CASE WHEN {{n}} BETWEEN -{most} AND {most} THEN {moment} END", d=date, n=amount)
 
 
 _PART = constant(parameter(frozenset({*ANY})), "part")
@@ -241,17 +294,22 @@ scalar(
 
 
 def _from_unix(per_second: int) -> Callable[[Emission], str]:
+    """From whole or broken units since 1970."""
+    low = -(-_FIRST_MICROSECOND * per_second // 1_000_000)
+    high = ((_LAST_MICROSECOND + 1) * per_second - 1) // 1_000_000
+
     def emit(call: Emission) -> str:
-        sql = call.sql[0]
-        if call.types[0] in (INT, LONG):
-            micros = (
-                f"CAST({sql} AS HUGEINT) * {1_000_000 // per_second}"
-                if per_second <= 1_000_000
-                else f"{sql} // {per_second // 1_000_000}"
-            )
-        else:
-            micros = f"floor({sql} * {1_000_000 / per_second!r})"
-        return f"TRY(make_timestamp(CAST({micros} AS BIGINT)))"
+        if call.types[0] not in (INT, LONG):
+            micros = f"floor(CAST({{x}} AS DOUBLE) * {1_000_000 / per_second!r}::DOUBLE)"
+            test = f"{micros} >= {_FIRST_MICROSECOND} AND {micros} < {_LAST_MICROSECOND + 1}"
+            return call.once(f"CASE WHEN {test} THEN make_timestamp({micros}::BIGINT) END", x=call.sql[0])
+        micros = (
+            f"* {1_000_000 // per_second}" if per_second <= 1_000_000 else f"// {per_second // 1_000_000}"
+        )
+        moment = f"make_timestamp(CAST({{x}} AS BIGINT) {micros})"
+        if low >= -(1 << 63):
+            moment = f"CASE WHEN {{x}} BETWEEN {low} AND {high} THEN {moment} END"
+        return call.once(moment, x=call.sql[0])
 
     return emit
 
@@ -276,9 +334,11 @@ for _name, _per_second in (
 
 def _around(call: Emission) -> str:
     value, center, delta = call.sql
+    if call.types[0] is REAL:
+        return call.once("({v} BETWEEN {c} - {d} AND {c} + {d})", v=value, c=center, d=delta)
     if call.types[0] is DATETIME:
-        value, center = f"epoch_us({value}) * 10", f"epoch_us({center}) * 10"
-    return call.once("({v} BETWEEN {c} - {d} AND {c} + {d})", v=value, c=center, d=delta)
+        return f"(abs(epoch_us({value}) - epoch_us({center})) * 10 <= {delta})"
+    return f"(abs({value}::HUGEINT - {center}) <= {delta})"
 
 
 scalar(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from spark_kusto.kql.functions.conversions import UNIX_EPOCH_TICKS
+from spark_kusto.kql.functions.conversions import END_OF_TICKS, UNIX_EPOCH_TICKS
 from spark_kusto.kql.registry import (
     BOOL,
     DATETIME,
@@ -18,6 +18,7 @@ from spark_kusto.kql.registry import (
     REAL,
     STRING,
     TIMESPAN,
+    Argument,
     Emission,
     constant,
     optional,
@@ -74,7 +75,7 @@ scalar(
     [
         overload([parameter(INTEGER, "number")], LONG, "try(abs(CAST({0} AS BIGINT)))", "maybe"),
         overload([_NUMBER], same(0), "abs({0})"),
-        overload([parameter(TIMESPAN, "number")], TIMESPAN, "abs({0})"),
+        overload([parameter(TIMESPAN, "number")], TIMESPAN, "try(abs({0}))", "maybe"),
     ],
     column="{0}",
 )
@@ -188,24 +189,35 @@ scalar(
 # --- bins ----------------------------------------------------------------------------------------
 
 
-def _floor_to(value: str, size: str, call: Emission) -> str:
-    """SQL of the largest multiple of ``size`` not above ``value``, for integers."""
-    constant_size = call.arguments[1].value
-    if isinstance(constant_size, int) and constant_size > 0:
-        # x - (x mod n) with a modulus that is never negative; cheaper than a division that floors.
-        return call.once(f"{{x}} - (({{x}} % {constant_size}) + {constant_size}) % {constant_size}", x=value)
+_LEAST = -(1 << 63)
+
+
+def _floor_to(argument: Argument, size: Argument, call: Emission) -> str:
+    """SQL of the largest multiple of ``size`` not above a value, for integers; NULL where the range of
+    long ends before it."""
+    width = size.value
+    if isinstance(width, int) and 0 < width < 1 << 62:
+        # A modulus that is never negative is cheaper than a division that floors.
+        rest = f"(({{x}} % {width}) + {width}) % {width}"
+        if argument.type is INT:
+            narrow = "{x}" if width < 1 << 30 else "{x}::BIGINT"
+            return call.once(f"{{x}}::BIGINT - {rest.replace('{x}', narrow)}", x=argument.sql)
+        least = -(-_LEAST // width * width)
+        positive = f"CASE WHEN {{x}} >= 0 THEN {{x}} - {{x}} % {width}"
+        return call.once(f"{positive} WHEN {{x}} >= {least} THEN {{x}} - {rest} END", x=argument.sql)
     return call.once(
-        "CASE WHEN {n} > 0 THEN {x} - (({x} % {n}) + {n}) % {n}"
-        " WHEN {n} < 0 THEN CASE WHEN {x} > 0 THEN {x} - 1 - {n} ELSE {x} END // {n} * {n} END",
-        x=value,
-        n=size,
+        "TRY_CAST(CASE WHEN {n} > 0 THEN {x}::HUGEINT - (({x} % {n})::HUGEINT + {n}) % {n}"
+        " WHEN {n} < 0 THEN CASE WHEN {x} > 0 THEN {x}::HUGEINT - 1 - {n} ELSE {x} END // {n} * {n} END"
+        " AS BIGINT)",
+        x=argument.sql,
+        n=size.sql,
     )
 
 
 def _bin_number(call: Emission) -> str:
     value, size = call.sql
     if call.returns in (INT, LONG):
-        return _floor_to(value, size, call)
+        return _floor_to(call.arguments[0], call.arguments[1], call)
     if call.returns is DECIMAL:
         return call.udf("$bin_decimal", value, size)
     # Division by zero gives NaN of its own accord, infinity times zero.
@@ -220,7 +232,7 @@ python_scalar("$bin_decimal", [DECIMAL, DECIMAL], DECIMAL, _bin_decimal)
 
 
 def _bin_timespan(call: Emission) -> str:
-    return _floor_to(call.sql[0], call.sql[1], call)
+    return _floor_to(call.arguments[0], call.arguments[1], call)
 
 
 _UNITS = {
@@ -273,8 +285,12 @@ scalar(
 
 def _bin_at_integer(call: Emission) -> str:
     value, size, origin = call.sql
+    distance = "({x}::HUGEINT - {o})"
     return call.once(
-        "CASE WHEN {n} > 0 THEN {x} - (({x} - {o}) % {n} + {n}) % {n} END", x=value, n=size, o=origin
+        f"CASE WHEN {{n}} > 0 THEN TRY_CAST({{x}} - ({distance} % {{n}} + {{n}}) % {{n}} AS BIGINT) END",
+        x=value,
+        n=size,
+        o=origin,
     )
 
 
@@ -289,8 +305,12 @@ def _bin_at_number(call: Emission) -> str:
 
 def _bin_at_datetime(call: Emission) -> str:
     value, size, origin = call.sql
+    # No bin is wider than all years together, in ticks; a bin that starts before the year 1 is null.
+    rest = "(({x} - {o}) * 10 % {n})"
+    start = f"({{x}} * 10 - {rest} - CASE WHEN {rest} < 0 THEN {{n}} ELSE 0 END)"
     return call.once(
-        "CASE WHEN {n} > 0 THEN make_timestamp(({x} * 10 - (({x} - {o}) * 10 % {n} + {n}) % {n}) // 10) END",
+        f"CASE WHEN {{n}} > 0 AND ({rest} >= 0 OR {{n}} <= {END_OF_TICKS})"
+        f" THEN CASE WHEN {start} >= -{UNIX_EPOCH_TICKS} THEN make_timestamp({start} // 10) END END",
         x=f"epoch_us({value})",
         n=size,
         o=f"epoch_us({origin})",

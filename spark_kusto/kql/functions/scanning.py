@@ -82,11 +82,18 @@ def _wrap(value: int) -> int:
     return (value + _HALF) % _MODULUS - _HALF
 
 
+def _moved(moment: dt.datetime, microseconds: int) -> dt.datetime | None:
+    try:
+        return moment + dt.timedelta(microseconds=microseconds)
+    except OverflowError:
+        return None
+
+
 def _add(a: Any, b: Any) -> Any:
     if isinstance(a, dt.datetime):
-        return a + dt.timedelta(microseconds=b // 10)
+        return _moved(a, b // 10)
     if isinstance(b, dt.datetime):
-        return b + dt.timedelta(microseconds=a // 10)
+        return _moved(b, a // 10)
     return _wrap(a + b) if isinstance(a, int) and isinstance(b, int) else a + b
 
 
@@ -94,7 +101,7 @@ def _subtract(a: Any, b: Any) -> Any:
     if isinstance(a, dt.datetime):
         if isinstance(b, dt.datetime):
             return (a - b) // _MICROSECOND * 10
-        return a - dt.timedelta(microseconds=b // 10)
+        return _moved(a, -(b // 10))
     return _wrap(a - b) if isinstance(a, int) and isinstance(b, int) else a - b
 
 

@@ -26,7 +26,7 @@ from spark_kusto.kql.plan import (
     Window,
 )
 from spark_kusto.kql.registry import NOT_CONSTANT, Argument, Emission
-from spark_kusto.kql.sql.arithmetic import WRAPPING, integer_arithmetic
+from spark_kusto.kql.sql.arithmetic import integer_arithmetic, wraps
 from spark_kusto.kql.sql.literals import literal, string
 from spark_kusto.types import KustoType
 
@@ -82,6 +82,30 @@ def json_path(steps: Sequence[str | int]) -> str:
         else:
             parts.append(f"[{step}]" if step >= 0 else f"[#{step}]")
     return "".join(parts)
+
+
+_LONE = {"*": "/*", "": "/"}
+"""Keys that JSONPath cannot name, and the JSON Pointers that do."""
+
+
+def key_path(sql: str) -> str:
+    """SQL of the path to a key whose text is SQL."""
+    text = f"'$.' || to_json({sql})::VARCHAR"
+    for key, pointer in _LONE.items():
+        text = f"replace({text}, {string(json_path([key]))}, {string(pointer)})"
+    return text
+
+
+def sort_key(text: str, key: OrderKey) -> str:
+    """One key of an ORDER BY, given its value's SQL.
+
+    Kusto keeps NaN beside the nulls. To DuckDB it is the greatest number, which comes to the same where
+    great ones stand next to nulls; otherwise the numbers are turned around.
+    """
+    descending = key.descending
+    if key.expression.type is KustoType.REAL and descending is not key.nulls_first:
+        text, descending = f"-({text})", not descending
+    return f"{text} {'DESC' if descending else 'ASC'} NULLS {'FIRST' if key.nulls_first else 'LAST'}"
 
 
 def constant_value(expression: Expr) -> Any:
@@ -182,7 +206,7 @@ class ExpressionWriter:
         if not (isinstance(base, Apply) and base.name == "parse_json"):
             return self.write(base)
         (source,) = base.arguments
-        if source.type is not KustoType.STRING or isinstance(source, Literal):
+        if source.type is not KustoType.STRING:
             return self.write(base)
         # The text as it stands is looked into; what parse_json() gives would be written and read again.
         emission = Emission(base.name, (), KustoType.DYNAMIC, fresh=self.fresh)
@@ -190,27 +214,43 @@ class ExpressionWriter:
 
     def _path(self, path: Path) -> str:
         """Arguments of a JSON extraction: text and path."""
-        base = self._looked_into(path.base)
-        if all(not isinstance(step, Expr) for step in path.steps):
-            return f"{base}, {string(json_path(path.steps))}"  # type: ignore[arg-type]
+        found = self._looked_into(path.base)
+        *inner, last = self._paths(path.steps)
+        for steps in inner:
+            found = f"json_extract({found}, {steps})"
+        return f"{found}, {last}"
+
+    def _paths(self, steps: Sequence[str | int | Expr]) -> list[str]:
+        """SQL of JSON paths, each into what the one before it finds: keys that JSONPath may not be able to
+        name have paths of their own."""
+        paths: list[str] = []
         parts: list[str] = []
         fixed: list[str | int] = []
-        for step in path.steps:
-            if not isinstance(step, Expr):
-                fixed.append(step)
-                continue
-            if fixed or not parts:
+
+        def settle(is_whole: bool) -> None:
+            if fixed or not (parts or is_whole):
                 text = json_path(fixed)
-                parts.append(string(text if not parts else text[1:]))
-                fixed = []
-            inner = self.write(step)
-            if step.type is KustoType.STRING:
-                parts.append(f"'.' || to_json({inner})::VARCHAR")
-            else:
+                parts.append(string(text[1:] if parts else text))
+                fixed.clear()
+            if is_whole and parts:
+                paths.append(" || ".join(parts))
+                parts.clear()
+
+        for step in steps:
+            if isinstance(step, Expr) and step.type is not KustoType.STRING:
+                settle(False)
+                inner = self.write(step)
                 parts.append(f"'[' || CASE WHEN {inner} < 0 THEN '#' ELSE '' END || {inner}::VARCHAR || ']'")
-        if fixed:
-            parts.append(string(json_path(fixed)[1:]))
-        return f"{base}, {' || '.join(parts)}"
+            elif isinstance(step, Expr):
+                settle(True)
+                paths.append(key_path(self.write(step)))
+            elif isinstance(step, str) and step in _LONE:
+                settle(True)
+                paths.append(string(_LONE[step]))
+            else:
+                fixed.append(step)
+        settle(True)
+        return paths or ["'$'"]
 
     def _window(self, window: Window) -> str:
         arguments = [self.write(argument) for argument in window.arguments]
@@ -226,11 +266,7 @@ class ExpressionWriter:
 
     def order(self, keys: Sequence[OrderKey]) -> str:
         """The list after ORDER BY."""
-        return ", ".join(
-            f"{self.write(key.expression)}{' DESC' if key.descending else ' ASC'}"
-            f" NULLS {'FIRST' if key.nulls_first else 'LAST'}"
-            for key in keys
-        )
+        return ", ".join(sort_key(self.write(key.expression), key) for key in keys)
 
     def _arguments(self, expressions: Sequence[Expr]) -> tuple[Argument, ...]:
         return tuple(self._argument(self.write(expression), expression) for expression in expressions)
@@ -249,16 +285,16 @@ class ExpressionWriter:
         )
 
     def _apply(self, call: Apply, in_filter: bool) -> str:
-        if call.name in WRAPPING and call.type is KustoType.LONG:
+        if wraps(call):
             return integer_arithmetic(call, self.write)
         # Left-deep chains (a + b + c ...) are walked in a loop, so that depth costs no stack.
         spine = [call]
         while spine[-1].arguments and type(spine[-1].arguments[0]) is Apply:
             spine.append(spine[-1].arguments[0])
-            if spine[-1].name in WRAPPING and spine[-1].type is KustoType.LONG:
+            if wraps(spine[-1]):
                 break
         innermost = spine.pop()
-        if innermost.name in WRAPPING and innermost.type is KustoType.LONG:
+        if wraps(innermost):
             text = integer_arithmetic(innermost, self.write)
         else:
             text = self._emit(innermost, None, in_filter and not spine)

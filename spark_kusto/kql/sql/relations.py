@@ -34,7 +34,7 @@ from spark_kusto.kql.plan import (
     has_window,
     references,
 )
-from spark_kusto.kql.sql.expressions import ExpressionWriter
+from spark_kusto.kql.sql.expressions import ExpressionWriter, sort_key
 from spark_kusto.kql.sql.pruning import predicates_of
 from spark_kusto.kql.sql.sizes import Sizes
 from spark_kusto.kql.sql.substitution import substitute
@@ -167,13 +167,11 @@ class StageWriter:
         for key in keys:
             assert isinstance(key.expression, Column)
             name = key.expression.id
-            direction = " DESC" if key.descending else " ASC"
-            nulls = "FIRST" if key.nulls_first else "LAST"
             text = select.items.get(name, name)
             if _CONSTANT.fullmatch(text):
                 # DuckDB takes a number for a position and refuses other bare constants.
                 text = f"CAST({text} AS VARCHAR)"
-            parts.append(f"{text}{direction} NULLS {nulls}")
+            parts.append(sort_key(text, key))
         return ", ".join(parts)
 
     def _alias(self) -> str:
