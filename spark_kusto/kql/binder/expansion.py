@@ -39,6 +39,7 @@ from spark_kusto.kql.registry import (
     parameter,
     repeated,
 )
+from spark_kusto.kql.sql.expressions import key_path
 from spark_kusto.kql.sql.traversal import must_run_apart
 from spark_kusto.types import KustoType
 
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from spark_kusto.kql.binder.core import Binder
 
 _ARRAY = "json_extract({d}, '$[*]')::VARCHAR[]"
-_KEY = "json_extract({d}, '$.' || to_json(k)::VARCHAR)::VARCHAR"
+_KEY = f"json_extract({{d}}, {key_path('k')})::VARCHAR"
 _BAG = f"list_transform(json_keys({{d}}), lambda k: '{{{{' || to_json(k)::VARCHAR || ':' || {_KEY} || '}}}}')"
 _PAIRS = f"list_transform(json_keys({{d}}), lambda k: '[' || to_json(k)::VARCHAR || ',' || {_KEY} || ']')"
 

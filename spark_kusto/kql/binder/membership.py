@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.context import Context
-from spark_kusto.kql.binder.conversion import apply, convert
+from spark_kusto.kql.binder.conversion import TO_FUNCTION, apply, convert
 from spark_kusto.kql.binder.operators import arithmetic, comparable, comparison
 from spark_kusto.kql.binder.strings import has_sql, negated, regex_quoted, term_edges, text_operator
 from spark_kusto.kql.plan import Expr, InQuery, Literal
 from spark_kusto.kql.registry import (
     ANY,
     BOOL,
+    DECIMAL,
     DYNAMIC,
+    INT,
+    LONG,
+    REAL,
     STRING,
+    Argument,
     Emission,
     ScalarRow,
     overload,
     parameter,
     repeated,
+    scalars,
 )
 from spark_kusto.kql.sql.literals import string
 from spark_kusto.types import KustoType
@@ -45,12 +51,53 @@ def _in_ignoring_case(call: Emission) -> str:
     return f"(lower({call.sql[0]}) IN ({', '.join(items)}))"
 
 
+def _items(call: Emission, array: str, function: str = "json_extract_string") -> str:
+    """SQL of the items of a dynamic array; any other value stands for an array of it."""
+    items = f"{function}({{a}}, '$[*]')::VARCHAR[]"
+    return call.once(
+        f"CASE WHEN starts_with({{a}}, '[') THEN {items} ELSE [{function}({{a}}, '$')::VARCHAR] END", a=array
+    )
+
+
+def _of_kind(call: Emission, item: str) -> str:
+    """SQL of an item, which is JSON text, as a value of the type of the call's first argument, NULL if
+    it cannot be compared with one. What is a bool counts as a long."""
+    kind = call.types[0]
+    row = scalars()[TO_FUNCTION[kind]]
+    assert isinstance(row, ScalarRow)
+    convert_text = row.overloads[0].sql
+    assert not isinstance(convert_text, str)
+    text = Argument(f"json_extract_string({item}, '$')", STRING, None, True)
+    of_text = convert_text(Emission(row.name, (text,), kind, python=call.python, fresh=call.fresh))
+    number = truth = ""
+    if kind is REAL or kind is DECIMAL:
+        number = f" ELSE TRY_CAST({item} AS {kind.duckdb})"
+    elif kind is LONG or kind is BOOL:
+        real = f"TRY_CAST({item} AS DOUBLE)"
+        truth = f" WHEN {item} IN ('true', 'false') THEN ({item} = 'true')::BIGINT"
+        number = (
+            f" WHEN regexp_matches({item}, '^-?[0-9]+$') THEN TRY_CAST({item} AS BIGINT)"
+            f" WHEN {real} = trunc({real}) THEN TRY_CAST({real} AS BIGINT)"
+        )
+        of_text = f"({of_text})::BIGINT"
+    return f"CASE WHEN starts_with({item}, '\"') THEN {of_text}{truth}{number} END"
+
+
 def _in_array(call: Emission) -> str:
     value, array = call.sql
-    if call.name == "in~ array":
-        items = f"list_transform(json_extract_string({array}, '$[*]'), lambda x: lower(x))"
-        return f"coalesce(list_contains({items}, lower({value})), false)"
-    return f"coalesce(list_contains(json_extract_string({array}, '$[*]'), {value}), false)"
+    kind = call.types[0]
+    if kind is STRING:
+        items = _items(call, array)
+        if call.name == "in~ array":
+            word = call.fresh()
+            items, value = f"list_transform({items}, lambda {word}: lower({word}))", f"lower({value})"
+    else:
+        item = call.fresh()
+        items = (
+            f"list_transform({_items(call, array, 'json_extract')}, lambda {item}: {_of_kind(call, item)})"
+        )
+        value = f"{value}::BIGINT" if kind is BOOL else value
+    return f"coalesce(list_contains({items}, {value}), false)"
 
 
 def _has_any(call: Emission) -> str:
@@ -101,11 +148,9 @@ def _has_in_array(call: Emission) -> str:
         f" || regexp_escape({word})"
         f" || CASE WHEN regexp_matches({word}, '[\\pL\\pN]$') THEN '(?:$|[^\\pL\\pN])' ELSE '' END"
     )
-    tests = (
-        f"list_transform(json_extract_string({array}, '$[*]'),"
-        f" lambda {word}: regexp_matches({value}, {pattern}))"
-    )
-    return f"coalesce({function}({tests}), false)"
+    tests = f"list_transform({_items(call, array)}, lambda {word}: regexp_matches({value}, {pattern}))"
+    # Each of no words is there.
+    return f"coalesce({function}({tests}), {'true' if call.name == 'has_all array' else 'false'})"
 
 
 def _row(name: str, emit: Any, *parameters: Any) -> ScalarRow:
@@ -114,7 +159,7 @@ def _row(name: str, emit: Any, *parameters: Any) -> ScalarRow:
 
 _IN = _row("in", _in, parameter(ANY), repeated(ANY))
 _IN_TILDE = _row("in~", _in_ignoring_case, parameter(STRING), repeated(STRING))
-_IN_ARRAY = _row("in array", _in_array, parameter(STRING), parameter(DYNAMIC))
+_IN_ARRAY = _row("in array", _in_array, parameter(ANY), parameter(DYNAMIC))
 _IN_TILDE_ARRAY = _row("in~ array", _in_array, parameter(STRING), parameter(DYNAMIC))
 _HAS_ANY = _row("has_any", _has_any, parameter(STRING), repeated(STRING))
 _HAS_ALL = _row("has_all", _has_all, parameter(STRING), repeated(STRING))
@@ -142,7 +187,7 @@ def literal_of(value: Any) -> Literal:
 
 def bind_membership(binder: Binder, node: syntax.Membership, context: Context) -> Expr:
     """``operand in (items)`` and its like."""
-    from spark_kusto.kql.binder.expressions import conjunction, disjunction
+    from spark_kusto.kql.binder.expressions import disjunction
 
     operator = node.operator
     negative = operator.startswith("!")
@@ -156,7 +201,6 @@ def bind_membership(binder: Binder, node: syntax.Membership, context: Context) -
     else:
         operand = binder.expression(node.operand, context)
         result = _membership(binder, node, base, operand, context)
-    del conjunction
     return negated(result) if negative else result
 
 
@@ -199,7 +243,11 @@ def _in_dynamic(base: str, operand: Expr, array: Expr) -> Expr:
         "has_any": _HAS_ANY_ARRAY,
         "has_all": _HAS_ALL_ARRAY,
     }
-    return _call(rows[base], convert(operand, STRING), array)
+    if base != "in":
+        operand = convert(operand, STRING)
+    elif operand.type is INT:
+        operand = convert(operand, LONG)
+    return _call(rows[base], operand, array)
 
 
 def _in_scalars(binder: Binder, node: syntax.Membership, base: str, operand: Expr, items: list[Expr]) -> Expr:

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from spark_kusto.errors import KqlSemanticError
-from spark_kusto.kql.execution import to_json
 from spark_kusto.kql.functions.conversions import text, text_or_null
 from spark_kusto.kql.registry import (
     ANY,
@@ -77,22 +76,16 @@ def _parse_json(call: Emission) -> str:
         return argument.sql
     if argument.type is not STRING:
         return json_of(call, argument)
-    if isinstance(argument.value, str):
-        value = _parsed(argument.value)
-        return "CAST(NULL AS VARCHAR)" if value is None else "'" + value.replace("'", "''") + "'"
     # Text that is no JSON becomes a dynamic string of itself; none at all is null.
-    return call.once(
+    body = (
         "CASE WHEN json_valid({x}) THEN nullif(CAST(json({x}) AS VARCHAR), 'null')"
-        " WHEN {x} = '' THEN NULL ELSE CAST(to_json({x}) AS VARCHAR) END",
-        x=argument.sql,
+        " WHEN {x} = '' THEN NULL ELSE CAST(to_json({x}) AS VARCHAR) END"
     )
-
-
-def _parsed(value: str) -> str | None:
-    try:
-        return to_json(json.loads(value))
-    except ValueError:
-        return to_json(value) if value else None
+    if isinstance(argument.value, str):
+        # Of a constant DuckDB would compute all branches beforehand.
+        item = call.fresh()
+        return f"list_transform([{argument.sql}], lambda {item}: {body.format(x=item)})[1]"
+    return call.once(body, x=argument.sql)
 
 
 scalar(

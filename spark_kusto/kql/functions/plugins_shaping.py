@@ -44,6 +44,7 @@ from spark_kusto.kql.registry import (
     repeated,
     special,
 )
+from spark_kusto.kql.sql.expressions import key_path
 from spark_kusto.types import KustoType
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _keys(binder: Binder, relation: Relation, bag: Column, at: syntax.Node) -> d
             f"SELECT {bag.id} AS d, unnest(json_keys({bag.id})) AS k FROM {inputs[0]}"
             f" WHERE json_type({bag.id}) = 'OBJECT'"
         )
-        value = "json_type(json_extract(d, '$.' || to_json(k)::VARCHAR))"
+        value = f"json_type(json_extract(d, {key_path('k')}))"
         return f"SELECT DISTINCT k AS {key.id}, {value} AS {kind.id} FROM ({rows})"
 
     node = TemplateNode((relation.node,), ((bag.id,),), write, (key, kind))

@@ -136,8 +136,14 @@ scalar(
 
 
 def _parts(call: Emission) -> str:
-    source = text(call, call.arguments[0])
-    return f"[{source}]" if call.arguments[1].value == "" else f"string_split({source}, {call.sql[1]})"
+    source, delimiter = text(call, call.arguments[0]), call.sql[1]
+    known = call.arguments[1].value
+    if known == "":
+        return f"[{source}]"
+    if isinstance(known, str):
+        return f"string_split({source}, {delimiter})"
+    # DuckDB takes an empty delimiter for a split into characters.
+    return call.once("CASE WHEN {d} = '' THEN [{s}] ELSE string_split({s}, {d}) END", s=source, d=delimiter)
 
 
 def _one_part(call: Emission) -> str:
