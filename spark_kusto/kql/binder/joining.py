@@ -1,6 +1,6 @@
 """``join`` and ``lookup``.
 
-Sources: Kusto documentation, "join operator", "lookup operator". Keys that are null match nothing.
+Sources: Kusto documentation, "join operator", "lookup operator". Null keys match null keys.
 Columns of the right side whose name the left side has get a number: ``x1``.
 """
 

@@ -1,7 +1,7 @@
 """Aggregate functions that are one expression of SQL.
 
 Sources: Kusto documentation, "Aggregation function types at a glance" and the functions' pages.
-Aggregates skip nulls. Over no values, sums and extremes are null, counts zero, lists empty.
+Aggregates skip nulls. Over no values, extremes are null, sums and counts zero, lists empty.
 """
 
 from __future__ import annotations

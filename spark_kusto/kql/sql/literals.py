@@ -1,4 +1,4 @@
-"""SQL text of values. The only place where a value becomes SQL."""
+"""SQL text of values, safe wherever it is put."""
 
 from __future__ import annotations
 
