@@ -95,6 +95,17 @@ def test_remainders_of_the_ends(divisor: int) -> None:
     )
 
 
+DIVISIONS = [
+    *("a % n", "a / n", "t % d", "bin(a, n)", "bin(t, d)", "bin(d, d)"),
+    *("bin_at(a, n, 0)", "bin_at(t, d, t)", "bin_at(d, d, d)"),
+]
+
+
+def test_what_is_divided_by_zero_is_null() -> None:
+    columns, values = "a: long, n: long, t: datetime, d: timespan", "5, 0, datetime(2020-01-01), timespan(0)"
+    assert one_row(columns, values, ", ".join(DIVISIONS)) == (None,) * len(DIVISIONS)
+
+
 @pytest.mark.parametrize("size", [1, 7, 10, 64, 4611686018427387905])
 @pytest.mark.parametrize("value", [LEAST, LEAST + 3, LEAST + 8, -1, 0, MOST - 1, MOST])
 def test_bins_of_the_ends(value: int, size: int) -> None:
@@ -264,6 +275,9 @@ TEXTS = {
     "9999-12-31T23:30:00-01:00": None,
     "0001-01-01": dt.datetime(1, 1, 1),
     "9999-12-31T23:59:59.9999999Z": dt.datetime.max,
+    "0001-01-01T01:00:00+01:00": dt.datetime(1, 1, 1),
+    "9998-12-31T23:30:00-01:00": dt.datetime(9999, 1, 1, 0, 30),
+    "9999-12-31": dt.datetime(9999, 12, 31),
     "01/01/0000": None,
     "2020-01-01": dt.datetime(2020, 1, 1),
     "2020-01-01T10:20": dt.datetime(2020, 1, 1, 10, 20),

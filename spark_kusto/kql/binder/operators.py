@@ -139,7 +139,7 @@ def _remainder(call: Emission) -> str:
         size = abs(value)
         return f"((({left} % {size}) + {size}) % {size})::BIGINT"
     return call.once(
-        "CASE WHEN {b} = -1 THEN {a} & 0 WHEN {a} % {b} >= 0 THEN {a} % {b}"
+        "CASE WHEN {b} = 0 THEN NULL WHEN {b} = -1 THEN {a} & 0 WHEN {a} % {b} >= 0 THEN {a} % {b}"
         " WHEN {b} > 0 THEN {a} % {b} + {b} ELSE {a} % {b} - {b} END",
         a=left,
         b=right,

@@ -209,12 +209,12 @@ def _ticks_to_datetime(sql: str) -> str:
     return f"CASE WHEN {sql} BETWEEN 0 AND {END_OF_TICKS} THEN make_timestamp({micros}) END"
 
 
-# What DuckDB reads as Kusto does; it knows more, such as names of zones. The ends of time, which an
-# offset may pass, and all other forms are left to the slower reading.
-_ISO = (
-    r"^\d{4}-\d\d-\d\d(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
-    r"(?:Z|[+-]\d\d(?::[0-5]\d)?)?)?$"
-)
+# What DuckDB reads as Kusto does; it knows more, such as names of zones. Other forms, and offsets in the
+# first and last year, which may lead out of them, are left to the slower reading.
+_YEAR = r"(?:[1-9]\d{3}|0(?:[1-9]\d\d|0[1-9]\d|00[1-9]))"
+_INNER_YEAR = r"(?:[1-8]\d{3}|9(?:[0-8]\d\d|9[0-8]\d|99[0-8])|0(?:[1-9]\d\d|0[1-9]\d|00[2-9]))"
+_CLOCK = r"[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d{1,9})?)?"
+_ISO = rf"^(?:{_YEAR}-\d\d-\d\d(?:{_CLOCK}Z?)?|{_INNER_YEAR}-\d\d-\d\d{_CLOCK}[+-]\d\d(?::[0-5]\d)?)$"
 
 # What American programs write; a year of two digits is left to the slower reading.
 _AMERICAN = ", ".join(
@@ -236,7 +236,6 @@ def datetime_sql(call: Emission) -> str:
         return call.once(
             # A zone in the text is an offset to UTC; a text without one is UTC.
             f"coalesce(CASE WHEN regexp_matches({{x}}, '{_braced(_ISO)}')"
-            " AND {x} >= '0001-01-02' AND {x} < '9999-12-31'"
             " THEN CAST(TRY_CAST({x} AS TIMESTAMPTZ) AS TIMESTAMP)"
             " WHEN regexp_matches({x}, '^\\d{{1,2}}/\\d{{1,2}}/[1-9]\\d{{3}}($| )')"
             f" THEN try_strptime({{x}}, [{_AMERICAN}]) END, " + call.udf("$todatetime", "{x}") + ")",

@@ -82,10 +82,13 @@ def _stepped(call: Emission, start: str, unit: str, further: int = 0, after: str
     if isinstance(amount.value, int) and abs(amount.value) > most:
         return "CAST(NULL AS TIMESTAMP)"
     moved = f"({start} + {interval}((CAST({{n}} AS INTEGER) + {further}) * {size}){after})"
-    # More units than there are could be too many for DuckDB's intervals.
+    low, high = (literal(dt.datetime(year, 1, 1), DATETIME) for year in (1500, 8500))
     body = (
-        f"CASE WHEN {{n}} BETWEEN -{most} AND {most}"
-        f" THEN CASE WHEN {_within_years(moved)} THEN {moved} END END"
+        # Most moments are far enough from the ends.
+        f"CASE WHEN {{n}} BETWEEN -{most // 10} AND {most // 10} AND {{d}} BETWEEN {low} AND {high}"
+        f" THEN {moved}"
+        # More units than there are could be too many for DuckDB's intervals.
+        f" WHEN {{n}} BETWEEN -{most} AND {most} THEN CASE WHEN {_within_years(moved)} THEN {moved} END END"
     )
     return call.once(body, d=date.sql, n=amount.sql)
 

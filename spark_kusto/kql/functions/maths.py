@@ -309,8 +309,8 @@ def _bin_at_datetime(call: Emission) -> str:
     rest = "(({x} - {o}) * 10 % {n})"
     start = f"({{x}} * 10 - {rest} - CASE WHEN {rest} < 0 THEN {{n}} ELSE 0 END)"
     return call.once(
-        f"CASE WHEN {{n}} > 0 AND ({rest} >= 0 OR {{n}} <= {END_OF_TICKS})"
-        f" THEN CASE WHEN {start} >= -{UNIX_EPOCH_TICKS} THEN make_timestamp({start} // 10) END END",
+        f"CASE WHEN {{n}} > 0 THEN CASE WHEN {rest} >= 0 OR {{n}} <= {END_OF_TICKS}"
+        f" THEN CASE WHEN {start} >= -{UNIX_EPOCH_TICKS} THEN make_timestamp({start} // 10) END END END",
         x=f"epoch_us({value})",
         n=size,
         o=f"epoch_us({origin})",
