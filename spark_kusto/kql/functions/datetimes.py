@@ -70,8 +70,8 @@ def _of_microseconds(sql: str) -> str:
 
 
 def _stepped(call: Emission, start: str, unit: str, further: int = 0, after: str = "") -> str:
-    """SQL of the last argument's moment so many units (the argument before or after it) later, and as
-    many further; NULL where that is outside Kusto's years.
+    """SQL of a call's moment moved by its amount of units, and by ``further`` more; NULL where that is
+    outside Kusto's years.
 
     Args:
         start: template of where the units count from, over the moment ``{d}``.
