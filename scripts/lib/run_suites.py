@@ -20,8 +20,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 # Suites whose tests share something big, a JVM or a server, and how pytest-xdist spreads them: test by test
-# to whoever is free, by file, or by the groups that tests are marked with.
-SHARING = {"spark": "worksteal", "staging": "loadfile", "remote": "loadfile", "examples": "loadgroup"}
+# to whoever is free, or by file.
+SHARING = {"spark": "worksteal", "staging": "loadfile", "remote": "loadfile", "examples": "loadfile"}
 # For the JVMs: most live for seconds, in which the second compiler takes more time than it saves.
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 OTHER_ZONE = "Asia/Tokyo"

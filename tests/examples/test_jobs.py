@@ -1,82 +1,15 @@
-"""The examples, run as a reader runs them: as programs, on the real data."""
+"""The example jobs, submitted as a reader submits them."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
 import zipfile
 from importlib import metadata
 from pathlib import Path
 
-import pytest
-
 from spark_kusto import connect
-
-EXAMPLES = Path(__file__).parents[2] / "examples"
-DATABASE = "NetDefaultDB"
-
-# These share a cluster: where tests are spread over processes, they stay in one.
-on_flights = pytest.mark.xdist_group("flights")
-
-
-def run(*command: str | Path) -> str:
-    environment = {**os.environ, "PYSPARK_PYTHON": sys.executable, "SPARK_LOCAL_IP": "127.0.0.1"}
-    done = subprocess.run(
-        [str(part) for part in command], env=environment, capture_output=True, text=True, timeout=600
-    )
-    assert done.returncode == 0, f"{done.stdout}\n{done.stderr[-4000:]}"
-    return done.stdout
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("flights") / "cluster"
-
-
-@pytest.fixture(scope="module")
-def quickstart(cluster: Path) -> str:
-    return run(sys.executable, EXAMPLES / "quickstart.py", cluster)
-
-
-@on_flights
-def test_the_quickstart_brings_every_row_there_and_back(quickstart: str) -> None:
-    assert "336,776 rows, 19 columns; 8,255 flights never left" in quickstart
-    assert "336,776 rows, all equal to those written" in quickstart
-
-
-@on_flights
-def test_the_quickstart_gets_one_answer_to_one_question(quickstart: str) -> None:
-    assert "The two tables are the same, cell by cell." in quickstart
-    row = next(line for line in quickstart.splitlines() if line.split()[:1] == ["UA"])
-    assert row.split() == ["UA", "40,760", "11.92", "427"] * 2
-
-
-@on_flights
-def test_the_quickstart_shows_that_the_aggregate_was_pushed_down(quickstart: str) -> None:
-    pushed = quickstart.partition("What was pushed down")[2]
-    assert "| where" in pushed
-    assert "| summarize" in pushed
-
-
-@on_flights
-def test_the_quickstart_can_be_run_again(quickstart: str, cluster: Path) -> None:
-    again = run(sys.executable, EXAMPLES / "quickstart.py", cluster)
-    assert "table Flights, 336,776 rows" in again
-
-
-@on_flights
-def test_a_table_feeds_a_pipeline_and_its_answers_go_back(quickstart: str, cluster: Path) -> None:
-    printed = run(sys.executable, EXAMPLES / "ml_pipeline.py", cluster)
-    area = float(printed.partition("Area under the ROC curve: ")[2].split()[0])
-    assert 0.65 < area < 0.75
-    with connect(cluster) as opened:
-        ((low, high, count),) = opened.query(
-            DATABASE, "LatePredictions | summarize min(probability), max(probability), count()"
-        ).rows
-    assert 0 <= low < high <= 1
-    assert 60_000 < count < 70_000
+from tests.examples.programs import DATABASE, EXAMPLES, run
 
 
 def test_a_nightly_job_replaces_its_day_when_it_runs_again(tmp_path: Path) -> None:
