@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from spark_kusto.errors import KqlSemanticError
 from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.context import Environment, Relation
 from spark_kusto.kql.binder.core import Binder, Probe, Session
@@ -55,8 +56,14 @@ def compile_query(
     if moment.tzinfo is not None:
         moment = moment.astimezone(dt.timezone.utc).replace(tzinfo=None)
     session = Session(catalog, database, moment, probe, chosen)
-    results = bind(tree, session, parameters or {})
-    return PlanWriter(chosen.optimize).compile(results, session.options)
+    try:
+        results = bind(tree, session, parameters or {})
+        return PlanWriter(chosen.optimize).compile(results, session.options)
+    except RecursionError:
+        raise KqlSemanticError(
+            "The query is nested too deeply, or a function in it calls itself.",
+            remedy="Functions cannot be recursive; bind parts of a deep expression by let.",
+        ) from None
 
 
 def bind(tree: syntax.Query, session: Session, parameters: Mapping[str, Any]) -> list[BoundResult]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spark_kusto.errors import KqlSemanticError, KustoError, UnsupportedError
+import spark_kusto
+from spark_kusto.errors import KqlError, KqlSemanticError, KustoError, UnsupportedError
 from spark_kusto.kql.catalog import StaticCatalog
 from spark_kusto.kql.compiled import PythonStage, ScanPredicate, SqlStage
 from tests.kql.executor import NOW, Database
@@ -266,3 +268,22 @@ def test_binding_needs_no_engine() -> None:
 
     compiled = kql.compile("A | summarize m = max(n)", catalog, database="db")
     assert [(column.name, column.type.value) for column in compiled.results[0].columns] == [("m", "long")]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "let f = () { f() }; print f()",
+        ".create-or-alter function with (skipvalidation=true) A() { B() }",
+    ],
+)
+def test_recursive_functions_are_refused(query: str, tmp_path: Path) -> None:
+    with spark_kusto.connect(tmp_path / "cluster") as cluster:
+        if query.startswith("."):
+            cluster.execute("NetDefaultDB", query)
+            cluster.execute(
+                "NetDefaultDB", ".create-or-alter function with (skipvalidation=true) B() { A() }"
+            )
+            query = "A()"
+        with pytest.raises(KqlError):
+            cluster.query("NetDefaultDB", query)

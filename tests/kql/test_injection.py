@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -166,6 +169,44 @@ def test_pivoted_value_is_a_column(cluster: spark_kusto.Cluster, text: str) -> N
     assert result.rows[-1][-1] == 1
     if text not in ("", "k"):
         assert result.columns[-1].name == text
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "value"),
+    [
+        ("datetime", "2024-03-02", dt.datetime(2024, 3, 2, tzinfo=dt.timezone.utc)),
+        ("datetime", "2024-01-01T10:00:00Z", dt.datetime(2024, 1, 1, 10, tzinfo=dt.timezone.utc)),
+        ("datetime", "datetime(2024-01-01)", dt.datetime(2024, 1, 1, tzinfo=dt.timezone.utc)),
+        ("datetime", dt.date(2024, 3, 2), dt.datetime(2024, 3, 2, tzinfo=dt.timezone.utc)),
+        ("timespan", "01:00:00", dt.timedelta(hours=1)),
+        ("timespan", "-2h", dt.timedelta(hours=-2)),
+        ("long", "-7", -7),
+        ("long", "long(8)", 8),
+        ("real", "1.5", 1.5),
+        ("real", "2", 2.0),
+        ("decimal", "1.1", Decimal("1.1")),
+        ("bool", "true", True),
+        ("dynamic", "[1, 2]", [1, 2]),
+        ("datetime", "2024-13-01", None),
+        ("datetime", "2024-01-01 + 1d", None),
+        ("timespan", "x", None),
+        ("long", "10-3", None),
+        ("long", "1.5", None),
+        ("long", 1.5, None),
+        ("long", "x", None),
+        ("real", "1/2", None),
+        ("string", 5, None),
+        ("guid", "abc", None),
+        ("dynamic", "[1]); print x = (2", None),
+    ],
+)
+def test_parameter_texts_are_values(cluster: spark_kusto.Cluster, kind: str, text: Any, value: Any) -> None:
+    query = f"declare query_parameters(p:{kind}); print p"
+    if value is not None:
+        assert cluster.query(DATABASE, query, parameters={"p": text}).rows == [(value,)]
+        return
+    with pytest.raises(KustoError):
+        cluster.query(DATABASE, query, parameters={"p": text})
 
 
 @pytest.mark.parametrize("kind", ["datetime", "timespan", "guid", "long", "real", "bool", "decimal"])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from spark_kusto.errors import KqlSyntaxError, redact
 from spark_kusto.kql import syntax
 from spark_kusto.kql.binder.context import (
     Context,
@@ -25,9 +27,21 @@ from spark_kusto.kql.plan import InQuery, Literal, ScalarQuery, contains
 from spark_kusto.kql.registry import NOT_CONSTANT
 from spark_kusto.kql.sql.expressions import constant_value
 from spark_kusto.types import KustoType
+from spark_kusto.types.literals import literal
+from spark_kusto.types.text import parse_value
 
 if TYPE_CHECKING:
     from spark_kusto.kql.binder.core import Binder
+
+
+_WHOLE = (KustoType.INT, KustoType.LONG)
+_WIDER = {
+    KustoType.INT: (KustoType.LONG, KustoType.REAL, KustoType.DECIMAL),
+    KustoType.LONG: (KustoType.INT, KustoType.REAL, KustoType.DECIMAL),
+    KustoType.REAL: (KustoType.DECIMAL,),
+}
+"""Types of parameters that take a literal of another type."""
+_DIGITS = re.compile(r"[+-]?(?:0[xX][0-9a-fA-F]+|\d+)")
 
 
 def bind_statement(binder: Binder, statement: syntax.Statement, environment: Environment) -> None:
@@ -193,14 +207,23 @@ def parameter_value(binder: Binder, value: Any, kind: KustoType, node: syntax.No
         text = value
         if not text:
             return binder.scalar(None, kind)
+        if kind is not KustoType.DYNAMIC and not (kind in _WHOLE and not _DIGITS.fullmatch(text)):
+            # What people write for a value of the type: 2024-03-02 is a day and no subtraction.
+            plain = parse_value(text, kind)
+            if plain is not None:
+                return parameter_value(binder, plain, kind, node)
         try:
-            expression = parse(f"print {text}").results[0]
+            (expression,) = parse(f"print {text}").results
             assert isinstance(expression, syntax.Pipe)
             assert isinstance(expression.source, syntax.Print)
+            (written,) = expression.source.columns
+            unsigned = written.operand if isinstance(written, syntax.Unary) else written
+            assert isinstance(unsigned, syntax.Literal | syntax.DynamicLiteral)
             inner = BinderClass(binder.session, "")
-            bound = inner.expression(expression.source.columns[0], Context(Environment(), {}))
-        except AssertionError:
-            raise binder.error(f"'{text}' is no literal of type {kind}.", node) from None
+            bound = inner.expression(written, Context(Environment(), {}))
+            assert bound.type is kind or kind in _WIDER.get(bound.type, ())
+        except (AssertionError, ValueError, KqlSyntaxError):
+            raise binder.error(f"'{redact(text)}' is no literal of type {kind}.", node) from None
         converted = convert(bound, kind)
         moments = (KustoType.DATETIME, KustoType.TIMESPAN, KustoType.GUID)
         if (constant_value(converted) is NOT_CONSTANT and kind not in moments) or contains(
@@ -208,6 +231,14 @@ def parameter_value(binder: Binder, value: Any, kind: KustoType, node: syntax.No
         ):
             raise binder.error(f"A value for a query parameter of type {kind} is no literal.", node)
         return ScalarValue(converted)
+    try:
+        literal(value, kind)
+        assert kind not in _WHOLE or value is None or int(value) == value
+        assert kind is not KustoType.STRING or value is None or isinstance(value, str)
+    except (AssertionError, AttributeError, TypeError, ValueError, ArithmeticError):
+        raise binder.error(f"A query parameter's value {redact(repr(value))} is no {kind}.", node) from None
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        value = dt.datetime(value.year, value.month, value.day)
     if kind is KustoType.DYNAMIC:
         value = to_json(value)
     elif isinstance(value, dt.datetime) and value.tzinfo is not None:
