@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from spark_kusto.errors import SchemaMismatchError, TypeConversionError
+from spark_kusto.errors import OptionError, SchemaMismatchError, TypeConversionError
 from spark_kusto.spark.names import SchemaAdjustmentMode, WriteMode
 from spark_kusto.types import Column, KustoType
 
@@ -136,6 +136,12 @@ def replacement(options: SinkOptions, overwrite: bool) -> Replace | None:
     from spark_kusto.client import Replace
 
     if not overwrite:
+        if options.replace_tags or options.replace_where is not None:
+            name = "replaceTags" if options.replace_tags else "replaceWhere"
+            raise OptionError(
+                f"Option '{name}' says what an overwriting write replaces, and this one appends.",
+                remedy='Write with .mode("overwrite"), or leave the option out.',
+            )
         return None
     if options.replace_tags:
         return Replace(tags=options.replace_tags)

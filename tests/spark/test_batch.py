@@ -144,6 +144,8 @@ def test_modes_tables_and_sql(
     write(numbers.limit(4), "T", mode="overwrite")
     assert_df_equality(read("T"), numbers.limit(4), ignore_row_order=True, ignore_nullable=True)
     write(numbers.filter("g = '1'"), "T", mode="overwrite", replaceWhere="g == '1'")
+    with pytest.raises(Exception, match="'replaceWhere' says what an overwriting write replaces"):
+        write(numbers, "T", mode="append", replaceWhere="g == '1'")
     assert cluster.query(DATABASE, "T | summarize n=count() by g | order by g asc").rows == [
         ("0", 2),
         ("1", 3),
