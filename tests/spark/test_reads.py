@@ -92,6 +92,26 @@ def test_requests_are_listed_under_their_id(
     wait_for(lambda: _queries(cluster, "spark-kusto;read;"))
 
 
+def test_reads_are_a_map_over_tasks_unless_that_is_turned_off(
+    pushing: SparkSession, cluster: Cluster, read: Read, conf: Conf
+) -> None:
+    _store(cluster, 0, 10)
+
+    def plan_and_rows() -> tuple[str, list[Any]]:
+        df: Any = read("T").filter("id % 3 = 1").select("id")
+        return df._jdf.queryExecution().executedPlan().toString(), sorted(df.collect())
+
+    plan, rows = plan_and_rows()
+    assert "MapInArrow" in plan
+    assert "BatchScan" not in plan
+    assert "Scan kusto: NetDefaultDB | T | where" in plan
+    with conf({"spark.kusto.taskReads.enabled": "false"}):
+        plan, same = plan_and_rows()
+    assert "BatchScan kusto" in plan
+    assert "MapInArrow" not in plan
+    assert rows == same == [(1,), (4,), (7,)]
+
+
 @pytest.mark.parametrize("own_push_down", ["true", "false"])
 def test_explain_neither_runs_nor_exports(
     pushing: SparkSession, cluster: Cluster, root: str, read: Read, conf: Conf, own_push_down: str
