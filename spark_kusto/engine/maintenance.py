@@ -149,23 +149,23 @@ class Maintenance:
         return counts
 
     def _expire_extents(self, database: Database, now: dt.datetime) -> int:
-        """Drop extents whose soft-delete period is over."""
-        expired: list[str] = []
-        for table in database.snapshot().tables.values():
-            policy = policies.effective(database, "retention", table.id)
-            span = policies.period(policy["SoftDeletePeriod"], dt.timedelta(days=365_000))
+        """Drop extents whose soft-delete period is over, in one commit."""
+        while True:
+            expired: list[str] = []
+            for table in database.snapshot().tables.values():
+                policy = policies.effective(database, "retention", table.id)
+                span = policies.period(policy["SoftDeletePeriod"], dt.timedelta(days=365_000))
+                try:
+                    before = now - span
+                except OverflowError:
+                    continue
+                expired += [extent.id for extent in table.extents if extent.max_created_on < before]
             try:
-                before = now - span
-            except OverflowError:
-                continue
-            expired += [extent.id for extent in table.extents if extent.max_created_on < before]
-        dropped = 0
-        for extent in expired:
-            try:
-                dropped += len(database.drop_extents([extent], context=self._context("retention")))
+                if expired:
+                    database.drop_extents(expired, context=self._context("retention"))
+                return len(expired)
             except EntityNotFoundError:
-                continue  # merged or dropped meanwhile
-        return dropped
+                continue  # one was merged or dropped meanwhile: look again
 
     def _expire_tables(self, database: Database, now: dt.datetime) -> int:
         """Drop tables whose auto_delete policy says so."""

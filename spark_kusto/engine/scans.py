@@ -205,12 +205,8 @@ def _branch(
         conditions.append(f"file_row_number >= {first.first_row} AND file_row_number < {first.end_row}")
     where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
     source = read_parquet([file.path for file in files], entries, *options)
-    if (
-        items
-        and len(items) == len(entries)
-        and items == [c.sql_name for c in stored]
-        and not where + "".join(options)
-    ):
+    plain = items == [column.sql_name for column in stored] and len(entries) == len(items)
+    if items and plain and not where and not options:
         # The scan itself, which takes in more of a query's filters than a selection from it does.
         return f"FROM {source}"
     return f"SELECT {', '.join(items) or '1 AS c0'} FROM {source}{where}"

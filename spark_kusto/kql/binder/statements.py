@@ -23,7 +23,7 @@ from spark_kusto.kql.binder.conversion import convert
 from spark_kusto.kql.binder.expressions import literal_value
 from spark_kusto.kql.binder.sources import alias_key, database_of, is_tabular
 from spark_kusto.kql.execution import to_json
-from spark_kusto.kql.plan import InQuery, Literal, ScalarQuery, contains
+from spark_kusto.kql.plan import Literal
 from spark_kusto.kql.registry import NOT_CONSTANT
 from spark_kusto.kql.sql.expressions import constant_value
 from spark_kusto.types import KustoType
@@ -193,17 +193,46 @@ def bind_parameters(
             environment.set(parameter.name, value)
 
 
+def _literal_of(text: str) -> syntax.Expression | None:
+    """The one literal, signed or not, that a text is; None if it is anything else."""
+    from spark_kusto.kql.parser import parse
+
+    try:
+        statements = parse(f"print {text}").statements
+    except KqlSyntaxError:
+        return None
+    only = statements[0] if len(statements) == 1 else None
+    pipe = only.expression if isinstance(only, syntax.ExpressionStatement) else None
+    source = pipe.source if isinstance(pipe, syntax.Pipe) and not pipe.operators else None
+    if not isinstance(source, syntax.Print) or len(source.columns) != 1:
+        return None
+    written = source.columns[0]
+    unsigned = written.operand if isinstance(written, syntax.Unary) else written
+    return written if isinstance(unsigned, syntax.Literal | syntax.DynamicLiteral) else None
+
+
+def _fits(value: Any, kind: KustoType) -> bool:
+    """Whether a Python value is one of a type, without loss."""
+    if value is None:
+        return True
+    if kind is KustoType.STRING:
+        return isinstance(value, str)
+    try:
+        literal(value, kind)
+        return kind not in _WHOLE or int(value) == value
+    except (AttributeError, TypeError, ValueError, ArithmeticError):
+        return False
+
+
 def parameter_value(binder: Binder, value: Any, kind: KustoType, node: syntax.Node | None) -> ScalarValue:
-    """A value passed from outside: a Python value; for types other than string and dynamic also the
-    text of a KQL literal. A string is always itself, quotes and all."""
+    """A value passed from outside: a Python value; for types other than string also its text, as people
+    write it or as a KQL literal, never an expression. A string is always itself, quotes and all."""
     from spark_kusto.kql.binder.core import Binder as BinderClass
 
     if isinstance(value, str) and kind is not KustoType.STRING:
         value = value.strip()
         if kind is KustoType.DYNAMIC and not value.startswith("dynamic("):
             value = f"dynamic({value})"
-        from spark_kusto.kql.parser import parse
-
         text = value
         if not text:
             return binder.scalar(None, kind)
@@ -212,31 +241,20 @@ def parameter_value(binder: Binder, value: Any, kind: KustoType, node: syntax.No
             plain = parse_value(text, kind)
             if plain is not None:
                 return parameter_value(binder, plain, kind, node)
-        try:
-            (expression,) = parse(f"print {text}").results
-            assert isinstance(expression, syntax.Pipe)
-            assert isinstance(expression.source, syntax.Print)
-            (written,) = expression.source.columns
-            unsigned = written.operand if isinstance(written, syntax.Unary) else written
-            assert isinstance(unsigned, syntax.Literal | syntax.DynamicLiteral)
-            inner = BinderClass(binder.session, "")
-            bound = inner.expression(written, Context(Environment(), {}))
-            assert bound.type is kind or kind in _WIDER.get(bound.type, ())
-        except (AssertionError, ValueError, KqlSyntaxError):
-            raise binder.error(f"'{redact(text)}' is no literal of type {kind}.", node) from None
+        refused = binder.error(f"'{redact(text)}' is no literal of type {kind}.", node)
+        written = _literal_of(text)
+        if written is None:
+            raise refused
+        bound = BinderClass(binder.session, "").expression(written, Context(Environment(), {}))
+        if bound.type is not kind and kind not in _WIDER.get(bound.type, ()):
+            raise refused
         converted = convert(bound, kind)
         moments = (KustoType.DATETIME, KustoType.TIMESPAN, KustoType.GUID)
-        if (constant_value(converted) is NOT_CONSTANT and kind not in moments) or contains(
-            converted, lambda part: isinstance(part, ScalarQuery | InQuery)
-        ):
-            raise binder.error(f"A value for a query parameter of type {kind} is no literal.", node)
+        if constant_value(converted) is NOT_CONSTANT and kind not in moments:
+            raise refused
         return ScalarValue(converted)
-    try:
-        literal(value, kind)
-        assert kind not in _WHOLE or value is None or int(value) == value
-        assert kind is not KustoType.STRING or value is None or isinstance(value, str)
-    except (AssertionError, AttributeError, TypeError, ValueError, ArithmeticError):
-        raise binder.error(f"A query parameter's value {redact(repr(value))} is no {kind}.", node) from None
+    if not _fits(value, kind):
+        raise binder.error(f"A query parameter's value {redact(repr(value))} is no {kind}.", node)
     if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
         value = dt.datetime(value.year, value.month, value.day)
     if kind is KustoType.DYNAMIC:
