@@ -1,6 +1,6 @@
 """What writing costs: a batch against a bare Python source, a stream of small batches, writers side by side.
 
-python -m scripts.bench.sink [--rows 10000000] [--batches 2000] [--rounds 3]
+python -m scripts.bench.sink [--rows 10000000] [--batches 2000] [--rounds 3] [--only writers|batch|stream]
 """
 
 from __future__ import annotations
@@ -32,10 +32,15 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=10_000_000)
     parser.add_argument("--batches", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", choices=("writers", "batch", "stream"))
     options = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="sink-"))
     table = Table()
-    concurrent(folder, table)  # before there is a JVM: its processes are forked
+    if options.only in (None, "writers"):
+        concurrent(folder, table)
+    if options.only == "writers":
+        shutil.rmtree(folder, ignore_errors=True)
+        return table.end()
     spark = (
         SparkSession.builder.appName("sink")
         .master("local[2]")
@@ -51,10 +56,12 @@ def main() -> int:
     spark.dataSource.register(BareParquet)
     try:
         print(f"{options.rows:,} rows x 8 columns, PySpark {spark.version}, {os.cpu_count()} cores")
-        made(spark, options.rows).write.parquet(str(folder / "source"))
-        writes(spark, folder, options.rounds, table)
-        memory(spark, folder, options.rows // 2, table)
-        streaming(spark, folder, options.batches, table)
+        if options.only != "stream":
+            made(spark, options.rows).write.parquet(str(folder / "source"))
+            writes(spark, folder, options.rounds, table)
+            memory(spark, folder, options.rows // 2, table)
+        if options.only != "batch":
+            streaming(spark, folder, options.batches, table)
     finally:
         spark.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -79,14 +86,15 @@ def write(df: DataFrame, folder: Path, name: str) -> None:
 
 
 def streaming(spark: SparkSession, folder: Path, batches: int, table: Table) -> None:
-    """Batches of 1,000 rows every 100 ms: how old a row is when it is seen, and what they cost readers."""
+    """Batches of 1,000 rows, a trigger of 100 ms: how old a row is when it is seen, and what they cost
+    readers. A row is born when its batch is taken from the source (``rate`` makes rows once a second)."""
     address = str(folder / "cluster")
     source = (
-        spark.readStream.format("rate")
-        .option("rowsPerSecond", 10_000)
+        spark.readStream.format("rate-micro-batch")
+        .option("rowsPerBatch", 1_000)
         .option("numPartitions", 1)
         .load()
-        .selectExpr("timestamp AS Born", "value AS Number", "concat('State ', value % 50) AS State")
+        .selectExpr("current_timestamp() AS Born", "value AS Number", "concat('State ', value % 50) AS State")
     )
     query = (
         source.writeStream.format("kusto")
@@ -111,6 +119,8 @@ def streaming(spark: SparkSession, folder: Path, batches: int, table: Table) -> 
                 ages += [row[0].total_seconds() for row in newest if row[0] is not None]
         query.stop()
         table.value("batches written", done, "", least=batches)
+        seconds = time.perf_counter() - started
+        table.value("batches a second", done / seconds, "/s")
         # The newest row of each batch: from its birth to the commit that made it visible.
         table.value("from source to visible row", statistics.median(ages), "s", most=1.0)
         cluster.execute(DATABASE, ".set-or-replace Whole <| Streamed")

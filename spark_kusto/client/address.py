@@ -125,6 +125,12 @@ def parse_address(address: str | os.PathLike[str] | Address) -> Address:
         )
     if _SERVICE_HOST.search(text):
         return Address("remote", f"https://{text}")
+    if os.path.exists(os.path.join(text, "cluster.sqlite")):
+        raise OptionError(
+            f"'{text}' may be the embedded cluster in the directory of that name here, or the alias of a"
+            " cluster in Azure.",
+            remedy=f"Write './{text}', or 'https://{text}.kusto.windows.net'.",
+        )
     return Address("remote", f"https://{text}.kusto.windows.net")
 
 

@@ -172,6 +172,31 @@ def check_batch(writer_id: str | None, batch_id: int | None) -> None:
         )
 
 
+def check_replace(replace: object) -> None:
+    """Refuse what says nothing about what to replace.
+
+    Raises:
+        OptionError: it is neither None nor a :class:`Replace`.
+    """
+    if replace is not None and not isinstance(replace, Replace):
+        raise OptionError(
+            f"'replace' is {replace!r}, which does not say what to replace.",
+            remedy="Give Replace(all=True), Replace(tags=(...)) or Replace(predicate='...').",
+        )
+
+
+def check_text(what: str, value: object) -> None:
+    """Refuse a query or command that is no text.
+
+    Raises:
+        OptionError: its type is named.
+    """
+    if not isinstance(value, str):
+        raise OptionError(
+            f"The {what} is no text but of the type {type(value).__name__}.", remedy="Give a str."
+        )
+
+
 class Cluster(ABC):
     """A Kusto cluster: get one with :func:`spark_kusto.connect`.
 

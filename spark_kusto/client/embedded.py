@@ -21,6 +21,8 @@ from spark_kusto.client.cluster import (
     StreamPosition,
     WriteMode,
     check_batch,
+    check_replace,
+    check_text,
 )
 from spark_kusto.client.result import Result
 from spark_kusto.client.staged_reads import DEFAULT_EXPIRY, export_result, export_settings, wants_export
@@ -79,6 +81,7 @@ class EmbeddedCluster(Cluster):
         properties: Mapping[str, object] | None = None,
     ) -> Result:
         """Run a KQL query; see :meth:`Cluster.query`."""
+        check_text("query", kql)
         return _result(
             self.engine.query(
                 database,
@@ -91,6 +94,7 @@ class EmbeddedCluster(Cluster):
 
     def execute(self, database: str, command: str, properties: Mapping[str, object] | None = None) -> Result:
         """Run a management command; see :meth:`Cluster.execute`."""
+        check_text("command", command)
         return _result(
             self.engine.execute(database, command, properties=properties, client_id=_client_id(properties))
         )
@@ -103,6 +107,7 @@ class EmbeddedCluster(Cluster):
         self, database: str, kql: str, parameters: Mapping[str, object] | None = None
     ) -> tuple[Column, ...]:
         """The columns of a query's answer."""
+        check_text("query", kql)
         return self.engine.schema(database, kql, parameters)
 
     def statistics(self, database: str, kql: str) -> ScanStatistics:
@@ -267,6 +272,7 @@ class EmbeddedCluster(Cluster):
     ) -> IngestResult:
         """Ingest an Arrow table, reader or batches, a pandas DataFrame, or files by path."""
         check_batch(writer_id, batch_id)
+        check_replace(replace)
         done = self.engine.ingest(
             database,
             table,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from spark_kusto.engine.records import Reading
+from spark_kusto.engine.records import SAMPLES, Reading
 from spark_kusto.errors import TypeConversionError
 from spark_kusto.types import Column, KustoType, storage_schema
 from spark_kusto.types.storing import to_storage
@@ -18,8 +18,6 @@ from spark_kusto.types.text import parse_value
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-_SAMPLES = 5
 
 
 def to_stored(
@@ -85,7 +83,7 @@ def _sample(reading: Reading, values: pa.Array, stored: pa.Array, column: Column
     import pyarrow.compute as pc
 
     for place in pc.indices_nonzero(_lost(values, stored, column.type)).to_pylist():
-        if len(reading.samples) >= _SAMPLES:
+        if len(reading.samples) >= SAMPLES:
             return
         text = repr(values[place].as_py())
         shown = text if len(text) <= 60 else f"{text[:60]}..."

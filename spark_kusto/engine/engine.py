@@ -28,7 +28,7 @@ from spark_kusto.engine.query_log import QueryLog
 from spark_kusto.engine.querying import Prepared, Querying, TaskPlan
 from spark_kusto.engine.queue import IngestionQueue
 from spark_kusto.engine.running import QueryRun
-from spark_kusto.errors import SnapshotExpiredError, UnsupportedError
+from spark_kusto.errors import OptionError, SnapshotExpiredError, UnsupportedError
 from spark_kusto.storage import ChangeContext, Database, Root, TableSnapshot
 from spark_kusto.types import Column
 
@@ -88,6 +88,10 @@ class Engine:
             threads: of a query; by default as many as there are cores.
             principal: who acts.
         """
+        for name, given in (("memory", memory), ("threads", threads)):
+            if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
+                unit = " of bytes" if name == "memory" else ""
+                raise OptionError(f"'{name}' is {given!r}.", remedy=f"Give a whole number{unit}, at least 1.")
         return cls(Root.open(path, create), Resources(memory, threads), principal)
 
     def close(self) -> None:

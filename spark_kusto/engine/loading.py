@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import glob
 import io
 import os
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace as replaced
 from typing import IO, TYPE_CHECKING, Any
 
 from spark_kusto.engine import mappings
@@ -14,7 +16,7 @@ from spark_kusto.engine.formats.names import Format, format_named, format_of_pat
 from spark_kusto.engine.ingesting import IngestOutcome
 from spark_kusto.engine.properties import IngestProperties, Replace
 from spark_kusto.engine.records import Fields, Reading, read_tables, too_many_errors
-from spark_kusto.errors import IngestError, OptionError, UnsupportedError
+from spark_kusto.errors import IngestError, OptionError, UnsupportedError, redact
 from spark_kusto.types import Column, KustoType, columns_from_arrow
 
 if TYPE_CHECKING:
@@ -160,7 +162,7 @@ def ingest_files(
                     yield from _batches(stream, kind, fields, path, properties, reading)
 
     plain = _without_mapping(properties)
-    return engine.ingesting.ingest_batches(
+    outcome = engine.ingesting.ingest_batches(
         database,
         table,
         _targets(items, columns),
@@ -172,6 +174,7 @@ def ingest_files(
         batch_id=batch_id,
         context=context,
     )
+    return replaced(outcome, errors=reading.errors)
 
 
 def ingest_text(
@@ -214,7 +217,7 @@ def ingest_stream(
         columns = [*columns, *mappings.new_columns(items, columns)]
     fields = _fields(items, columns, kind, table)
     reading = Reading()
-    return engine.ingesting.ingest_batches(
+    outcome = engine.ingesting.ingest_batches(
         database,
         table.name,
         _targets(items, columns),
@@ -223,6 +226,7 @@ def ingest_stream(
         mode=mode,
         context=context,
     )
+    return replaced(outcome, errors=reading.errors)
 
 
 def _targets(items: Sequence[mappings.MappingItem] | None, columns: Sequence[Column]) -> list[Column]:
@@ -259,20 +263,43 @@ def _batches(
     allowed = properties.maximum_errors_allowed
     columns = [column for column, _ in fields]
     shown = source if source == "inline data" else f"'{source}'"
-    for table in read_tables(stream, kind, fields, source=source, skip_first=properties.ignore_first_record):
-        stored = to_stored(
-            table, columns, reading, is_text=kind.is_text, lenient=kind.is_text or bool(allowed)
-        )
+    tables = read_tables(
+        stream,
+        kind,
+        fields,
+        source=source,
+        skip_first=properties.ignore_first_record,
+        reading=reading if allowed else None,
+    )
+    while True:
+        # What the consumer of the batches raises is not this data's fault.
+        try:
+            table = next(tables, None)
+            if table is not None:
+                table = to_stored(
+                    table, columns, reading, is_text=kind.is_text, lenient=kind.is_text or bool(allowed)
+                )
+        except IngestError as error:
+            raise _naming(error, source, shown) from error
         if allowed is not None and reading.errors > allowed:
             raise too_many_errors(reading, allowed, shown)
-        yield from stored.to_batches()
+        if table is None:
+            return
+        yield from table.to_batches()
+
+
+def _naming(error: IngestError, source: str, shown: str) -> IngestError:
+    """The error with the name of the file in it."""
+    if source in error.message:
+        return error
+    named = copy.copy(error)
+    named.message = redact(f"{shown}: {error.message}")
+    return named
 
 
 def _without_mapping(properties: IngestProperties) -> IngestProperties:
     """The properties once the mapping has been applied: rows come by name, values are converted."""
-    from dataclasses import replace
-
-    return replace(
+    return replaced(
         properties, mapping=None, mapping_name=None, mapping_kind=None, maximum_errors_allowed=None
     )
 
@@ -333,7 +360,7 @@ def _columns_of_file(path: str, kind: Format, properties: IngestProperties) -> l
 
             return list(columns_from_arrow(columnar_schema(stream, kind)))
         if kind.delimiter is not None and properties.ignore_first_record:
-            return _columns_of_header(stream, kind)
+            return _columns_of_header(stream, kind, path)
     raise UnsupportedError(
         f"A table cannot be made from '{path}': {kind.name} data names no columns.",
         feature="schema inference",
@@ -342,18 +369,27 @@ def _columns_of_file(path: str, kind: Format, properties: IngestProperties) -> l
     )
 
 
-def _columns_of_header(stream: IO[bytes], kind: Format) -> list[Column]:
+def _columns_of_header(stream: IO[bytes], kind: Format, path: str) -> list[Column]:
     """Names from the header line, types from the first megabytes of values."""
     import pyarrow
     import pyarrow.csv
 
-    reader = pyarrow.csv.open_csv(
-        stream,
-        read_options=pyarrow.csv.ReadOptions(block_size=8 << 20),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=kind.delimiter, newlines_in_values=True),
-    )
+    try:
+        schema = pyarrow.csv.open_csv(
+            stream,
+            read_options=pyarrow.csv.ReadOptions(block_size=8 << 20),
+            # Records with fewer or more fields are read all the same, later.
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=kind.delimiter, newlines_in_values=True, invalid_row_handler=lambda _row: "skip"
+            ),
+        ).schema
+    except pyarrow.ArrowInvalid as error:
+        raise IngestError(
+            f"The columns of '{path}' cannot be told: {str(error).splitlines()[0]}",
+            remedy=f"Check that the file is {kind.name} with a header line, or create the table first.",
+        ) from error
     columns = []
-    for field in reader.schema:
+    for field in schema:
         if pyarrow.types.is_null(field.type):
             field = field.with_type(pyarrow.string())
         found = columns_from_arrow(pyarrow.schema([field]))[0]

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 RECORDS = 50_000
 """JSON records turned into one table."""
 
+SAMPLES = 5
+"""Errors that are described."""
+
 Fields = Sequence[tuple[Column, MappingItem]]
 
 _UNIX_TICKS = {
@@ -38,13 +41,19 @@ class Reading:
 
     Attributes:
         rows: records read.
-        errors: values that were not of their column's type, and became null.
-        samples: some of them: column, row (from 0), and the type of the value.
+        errors: values that were not of their column's type, and became null; lines that were no records.
+        samples: some of them: column, row (from 0), and the type of the value; or the line.
     """
 
     rows: int = 0
     errors: int = 0
     samples: list[str] = field(default_factory=list)
+
+    def rejected(self, problem: str) -> None:
+        """Count a record that was left out."""
+        self.errors += 1
+        if len(self.samples) < SAMPLES:
+            self.samples.append(problem)
 
 
 def read_tables(
@@ -54,6 +63,7 @@ def read_tables(
     *,
     source: str,
     skip_first: bool = False,
+    reading: Reading | None = None,
 ) -> Iterator[pa.Table]:
     """Tables with one column for each field, of text for text formats, as the file has it otherwise.
 
@@ -63,6 +73,7 @@ def read_tables(
         fields: target columns with what fills them.
         source: the name that the transformation SourceLocation gives.
         skip_first: leave out the first record of csv-like data.
+        reading: counts lines that are no JSON, which are left out then.
 
     Raises:
         IngestError: the data is not of that format.
@@ -78,9 +89,13 @@ def read_tables(
         from spark_kusto.engine.formats.json_records import read_json
 
         exact = any(column.type is KustoType.DECIMAL for column, _ in fields)
-        yield from _from_records(
-            read_json(stream, multi=kind.name == "multijson", exact=exact), fields, source
+        records = read_json(
+            stream,
+            multi=kind.name == "multijson",
+            exact=exact,
+            rejected=None if reading is None else reading.rejected,
         )
+        yield from _from_records(records, fields, source)
     elif kind.name == "w3clogfile":
         from spark_kusto.engine.formats.w3c import read_w3c
 

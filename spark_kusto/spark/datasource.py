@@ -18,7 +18,7 @@ except ImportError:
         remedy="Upgrade PySpark, or use the official JVM connector with Spark 3.",
     ) from None
 
-from spark_kusto.spark.options import sink_options, source_options
+from spark_kusto.spark.options import TASKS_KEY, sink_options, source_options
 from spark_kusto.spark.reading import base_query, spark_schema
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def schema_of(given: Mapping[str, str]) -> StructType | str:
     options = source_options(given)
     if options.custom_schema is not None:
         return options.custom_schema
-    with options.connection.open() as cluster:
+    with options.connection.open(create=False) as cluster:
         columns = cluster.schema(options.connection.database, base_query(options), options.parameters)
     if options.columns is not None:
         columns = tuple(columns_wanted(columns, options.columns))
@@ -62,10 +62,13 @@ class KustoDataSource(DataSource):
         return schema_of(self.options)
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        """The reader of a batch."""
-        from spark_kusto.spark.reader import KustoReader
+        """The reader of a batch, or of its tasks."""
+        from spark_kusto.spark.reader import KustoReader, TaskLister
 
-        return KustoReader(source_options(self.options), schema)
+        wanted = self.options.get(TASKS_KEY)
+        if wanted is None:
+            return KustoReader(source_options(self.options), schema)
+        return TaskLister(source_options(self.options), wanted)
 
     def writer(self, schema: StructType, overwrite: bool) -> DataSourceWriter:
         """The writer of a batch."""

@@ -45,6 +45,8 @@ PARALLELISM_KEY = "__kusto_parallelism"
 
 SNAPSHOT_KEY = "__kusto_snapshot"
 """The key under which the rule hands all scans of a plan the same commit to read."""
+TASKS_KEY = "__kusto_tasks"
+"""Internal option: the scan gives the tasks of a read, not its rows; the columns (a Spark schema as JSON)."""
 
 _CONNECTION = (*AUTH_OPTIONS, "kustoIngestionUri", "timeoutLimit", "requestId")
 """Options by which a remote cluster is opened."""
@@ -77,12 +79,15 @@ class Connection:
     database: str
     settings: Mapping[str, str] = field(default_factory=dict, repr=False)
 
-    def open(self) -> Cluster:
-        """The cluster; close it, or use it as a context manager."""
+    def open(self, *, create: bool = True) -> Cluster:
+        """The cluster; close it, or use it as a context manager.
+
+        create: False refuses a directory that holds no cluster: reads make none.
+        """
         from spark_kusto.client import connect
 
         if not self.cluster.startswith(("http:", "https:")):
-            return connect(self.cluster)
+            return connect(self.cluster, create=create)
         from spark_kusto.client.auth import credential_from_options, fallback_credential
 
         known: dict[str, Any] = {

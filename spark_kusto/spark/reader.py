@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import sys
@@ -23,7 +24,7 @@ from spark_kusto.spark.query_text import quoted_name
 from spark_kusto.spark.reading import Field, Shaper, base_query, fields_of, project
 from spark_kusto.spark.shipping import shipped
 from spark_kusto.spark.staging import open_staging
-from spark_kusto.spark.task_reader import acknowledge_input
+from spark_kusto.spark.task_reader import acknowledge_input, packed
 from spark_kusto.types import Column, KustoType
 
 if TYPE_CHECKING:
@@ -104,12 +105,50 @@ class KustoReader(DataSourceReader):
         optimizing = _OPTIMIZER_WORKER in sys.modules
         if optimizing and self._options.read_mode is ReadMode.ForceDistributedMode:
             return [UnplannedPartition(None)]
-        with self._options.connection.open() as cluster:
+        with self._options.connection.open(create=False) as cluster:
             return plan_partitions(cluster, self._options, self._wanted, export=not optimizing)
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
         """The batches of one task."""
         return read_partition(partition)
+
+
+class PackedTask(InputPartition):
+    """One task of a read, as a row."""
+
+    def __init__(self, task: bytes) -> None:
+        super().__init__(None)
+        self.task = task
+
+
+class TaskLister(DataSourceReader):
+    """The tasks of a read as rows, for the map that reads them (``task_reader``).
+
+    Args:
+        wanted: the columns of the read, a Spark schema as JSON.
+    """
+
+    def __init__(self, options: SourceOptions, wanted: str) -> None:
+        from pyspark.sql.types import StructType
+
+        self._read = KustoReader(options, StructType.fromJson(json.loads(wanted)))
+
+    def __reduce__(self) -> Any:
+        # As with KustoReader: no options.
+        return shipped(TaskLister.__new__(TaskLister))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        acknowledge_input()
+
+    def partitions(self) -> Sequence[InputPartition]:
+        """One for each task of the read, which is planned now."""
+        return [PackedTask(task) for task in packed(self._read.partitions())]
+
+    def read(self, partition: InputPartition) -> Iterator[tuple[bytes]]:
+        """The one row of a partition."""
+        if isinstance(partition, PackedTask):
+            yield (partition.task,)
 
 
 def plan_partitions(

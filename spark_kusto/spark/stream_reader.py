@@ -46,7 +46,7 @@ class _Stream(DataSourceStreamReader):
 
     def _open(self) -> Cluster:
         if self._cluster is None:
-            self._cluster = self._options.connection.open()
+            self._cluster = self._options.connection.open(create=False)
         return self._cluster
 
     def initialOffset(self) -> Offset:

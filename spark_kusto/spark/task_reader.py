@@ -2,7 +2,8 @@
 
 Spark's own reader of Python sources counts metrics row by row and copies each row one time more, which
 takes as long as all the rest of a plain read. The rule's strategy (``KustoTaskReads.java``) therefore reads
-what it can plan at once as ``mapInArrow`` does, with this function.
+as ``mapInArrow`` does, with the function here. The tasks of a read that is exported, or that a remote cluster
+answers, are known when it runs: they come as the few rows of a scan of Spark's (``reader.TaskLister``).
 """
 
 from __future__ import annotations

@@ -106,3 +106,14 @@ def test_connecting(tmp_path: Path) -> None:
     assert repr(cluster) == f"EmbeddedCluster('{tmp_path}/k')"
     cluster.close()
     cluster.close()
+
+
+def test_arguments_of_the_wrong_type_are_refused_by_name(tmp_path: Path, cluster: Cluster) -> None:
+    with pytest.raises(OptionError, match="query is no text but of the type NoneType"):
+        cluster.query(DATABASE, None)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match="command is no text but of the type int"):
+        cluster.execute(DATABASE, 1)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"'replace' is True.*Replace\(all=True\)"):
+        cluster.ingest(DATABASE, "T", {"x": [1]}, replace=True)  # type: ignore[arg-type]
+    with pytest.raises(OptionError, match=r"'memory' is '4GB'.*whole number of bytes"):
+        connect(tmp_path / "kusto", memory="4GB")

@@ -177,6 +177,15 @@ def test_a_table_is_made_from_a_file(cluster: EmbeddedCluster, rows: Rows, tmp_p
         cluster.ingest(DATABASE, "U", tmp_path / "t.csv", create=True)
 
 
+def test_a_table_is_made_from_a_file_with_records_of_other_lengths(
+    cluster: EmbeddedCluster, rows: Rows, tmp_path: Path
+) -> None:
+    file = tmp_path / "ragged.csv"
+    file.write_text("a,b,c\n1,x,2.5\n2\n3,y,4.5,more\n")
+    cluster.ingest(DATABASE, "Ragged", file, create=True, ignore_first_record=True)
+    assert rows("Ragged | order by a asc") == [(1, "x", 2.5), (2, "", None), (3, "y", 4.5)]
+
+
 def test_bad_data_says_what_is_wrong(run: Run) -> None:
     run(".create table T (a:long, b:string)")
     with pytest.raises(IngestError, match="line 2"):
@@ -253,6 +262,37 @@ def test_text_that_is_no_value_becomes_null_within_the_allowance(run: Run, rows:
         run(".ingest inline into table T with (maximumErrorsAllowed=1) <| 1\nx\ny\n")
     assert "column 'a' (long), row 1: 'x'" in str(caught.value)
     assert rows("T | count") == [(6,)]
+
+
+def test_values_lost_are_counted_without_an_allowance_too(
+    cluster: EmbeddedCluster, rows: Rows, tmp_path: Path
+) -> None:
+    cluster.execute(DATABASE, ".create table Counted (a:long, b:datetime)")
+    file = tmp_path / "counted.csv"
+    file.write_text("1,2024-01-01\ntwo,yesterday\n3,2024-01-03\n")
+    assert cluster.ingest(DATABASE, "Counted", file).errors == 2
+    assert rows("Counted | where isnull(a) or isnull(b) | count") == [(1,)]
+
+
+def test_the_file_at_fault_is_named(cluster: EmbeddedCluster, rows: Rows, tmp_path: Path) -> None:
+    cluster.execute(DATABASE, ".create table Several (a:long)")
+    for name, text in (("1.json", '{"a": 1}'), ("2.json", '{"a": 2}\n{"a": '), ("3.json", '{"a": 3}')):
+        (tmp_path / name).write_text(text)
+    with pytest.raises(IngestError, match=r"2\.json'.*line 2"):
+        cluster.ingest(DATABASE, "Several", tmp_path)
+    assert rows("Several | count") == [(0,)]
+
+
+def test_lines_that_are_not_json_are_left_out_within_the_allowance(
+    cluster: EmbeddedCluster, rows: Rows, tmp_path: Path
+) -> None:
+    cluster.execute(DATABASE, ".create table Lines (a:long)")
+    file = tmp_path / "lines.json"
+    file.write_text('{"a": 1}\n{"a": \n{"a": 3}\noops\n')
+    with pytest.raises(IngestError, match=r"2 values .* at most 1 .*line 2 is not JSON.*line 4 is not JSON"):
+        cluster.ingest(DATABASE, "Lines", file, maximum_errors_allowed=1)
+    assert cluster.ingest(DATABASE, "Lines", file, maximum_errors_allowed=2).errors == 2
+    assert rows("Lines | order by a asc") == [(1,), (3,)]
 
 
 def test_typed_data_is_strict_unless_errors_are_allowed(

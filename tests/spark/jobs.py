@@ -27,6 +27,7 @@ DATABASE = "NetDefaultDB"
 def session(master="local[2]", **conf):
     builder = SparkSession.builder.master(master).config("spark.ui.enabled", "false")
     builder = builder.config("spark.driver.host", "127.0.0.1").config("spark.sql.shuffle.partitions", "2")
+    builder = builder.config("spark.python.daemon.module", "spark_kusto.spark.daemon")
     for name, value in conf.items():
         builder = builder.config(name.replace("__", "."), value)
     return builder.getOrCreate()

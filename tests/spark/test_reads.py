@@ -18,6 +18,7 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import types as T
 
+from spark_kusto import read_kusto
 from spark_kusto.client.embedded import EmbeddedCluster
 from spark_kusto.errors import KustoError, SnapshotExpiredError, StorageBusyError
 from spark_kusto.spark.datasource import KustoDataSource
@@ -110,6 +111,31 @@ def test_reads_are_a_map_over_tasks_unless_that_is_turned_off(
     assert "BatchScan kusto" in plan
     assert "MapInArrow" not in plan
     assert rows == same == [(1,), (4,), (7,)]
+
+
+def test_exported_reads_are_a_map_over_tasks_that_a_scan_gives(
+    pushing: SparkSession, cluster: Cluster, root: str, read: Read
+) -> None:
+    _store(cluster, 0, 10)
+    df: Any = read("T | sort by id asc", readMode="ForceDistributedMode").filter("id > 3").select("id")
+    plan = df._jdf.queryExecution().executedPlan().toString()
+    assert plan.index("MapInArrow") < plan.index("BatchScan kusto")
+    assert "kusto: NetDefaultDB | T | sort by id asc | where" in plan
+    assert _staged(root) == []
+    for _ in range(2):
+        assert sorted(df.collect()) == [(4,), (5,), (6,), (7,), (8,), (9,)]
+    both = df.union(df).join(df, "id")
+    assert sorted(row[0] for row in both.collect()) == sorted([*range(4, 10)] * 2)
+
+
+def test_reads_make_no_cluster(spark: SparkSession, tmp_path: Path) -> None:
+    missing = tmp_path / "mistyped"
+    options = {"kustoCluster": str(missing), "kustoDatabase": DATABASE, "kustoTable": "T"}
+    with pytest.raises(Exception, match=r"'.*mistyped' does not exist"):
+        spark.read.format("kusto").options(**options).load()
+    with pytest.raises(Exception, match=r"'.*mistyped' does not exist"):
+        read_kusto(spark, str(missing), DATABASE, "T").count()
+    assert not missing.exists()
 
 
 @pytest.mark.parametrize("own_push_down", ["true", "false"])

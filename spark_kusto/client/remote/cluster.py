@@ -17,6 +17,7 @@ from spark_kusto.client.cluster import (
     ScanStatistics,
     ScanTask,
     StreamPosition,
+    check_text,
 )
 from spark_kusto.client.remote import positions
 from spark_kusto.client.remote.ingesting import RemoteIngesting
@@ -128,10 +129,12 @@ class RemoteCluster(RemoteIngesting):
         properties: Mapping[str, object] | None = None,
     ) -> Result:
         """Run a KQL query; see :meth:`Cluster.query`."""
+        check_text("query", kql)
         return self.service.query(database, kql, parameters, properties)
 
     def execute(self, database: str, command: str, properties: Mapping[str, object] | None = None) -> Result:
         """Run a management command; see :meth:`Cluster.execute`."""
+        check_text("command", command)
         return self.service.execute(database, command, properties)
 
     def explain(self, database: str, kql: str) -> str:

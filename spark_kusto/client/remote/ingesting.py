@@ -20,6 +20,7 @@ from spark_kusto.client.cluster import (
     StagedFiles,
     WriteMode,
     check_batch,
+    check_replace,
 )
 from spark_kusto.client.remote import tables
 from spark_kusto.client.remote.committing import (
@@ -199,6 +200,7 @@ class RemoteIngesting(Cluster):
                 " upload them and run `.ingest into table`.",
             )
         check_batch(writer_id, batch_id)
+        check_replace(replace)
         columns, batches = arrow_data(data)
         plan = self.begin_ingest(
             database, table, columns, create=create, replace=replace, properties=properties_from(properties)

@@ -352,9 +352,11 @@ class Transport:
             what = f"Cluster '{self.address}' did not answer in time to {step}."
         else:
             what = f"Cluster '{self.address}' could not be reached to {step}: {_reason(problem)}."
-        return ServiceError(
-            what, remedy="Check the address, the network and the firewall, and that the cluster is running."
-        )
+        remedy = "Check the address, the network and the firewall, and that the cluster is running."
+        alias = self.address.removeprefix("https://").removesuffix(".kusto.windows.net")
+        if "NameResolutionError" in repr(problem) and "/" not in alias:
+            remedy = f"Check the name; an embedded cluster's directory is written './{alias}'."
+        return ServiceError(what, remedy=remedy)
 
 
 def _reason(problem: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import IO, Any
 
@@ -12,12 +12,20 @@ from spark_kusto.errors import IngestError
 _SPACE = " \t\r\n,"
 
 
-def read_json(stream: IO[bytes], *, multi: bool, exact: bool = False) -> Iterator[tuple[int, Any]]:
+def read_json(
+    stream: IO[bytes],
+    *,
+    multi: bool,
+    exact: bool = False,
+    rejected: Callable[[str], None] | None = None,
+) -> Iterator[tuple[int, Any]]:
     """Records with the line (from 1) each began on.
 
     Args:
         multi: records may span lines and may stand in arrays (``multijson``).
         exact: give fractions as Decimal rather than float.
+        rejected: gets what is wrong with a line that is not JSON, which is then left out. Of records that
+            span lines nobody can tell where the next one begins.
 
     Raises:
         IngestError: the data is not JSON; the line is named.
@@ -33,6 +41,9 @@ def read_json(stream: IO[bytes], *, multi: bool, exact: bool = False) -> Iterato
         try:
             value = parse.decode(line)
         except json.JSONDecodeError as error:
+            if rejected is not None:
+                rejected(f"line {number} is not JSON: {error.msg}")
+                continue
             raise _not_json(number, error, "'json' has one record a line; use format='multijson'.") from error
         yield from _records(number, value)
 

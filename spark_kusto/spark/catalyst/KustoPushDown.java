@@ -49,6 +49,8 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
 
   // How the rows of a read's tasks are called; the read's number follows.
   public static final String READ = "kusto read ";
+  // The option of a scan that gives the tasks of a read, whose columns it holds.
+  private static final String TASKS = "__kusto_tasks";
 
   public KustoPushDown(java.util.function.Function planner, String[] names) {
     this.planner = planner;
@@ -556,12 +558,8 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     }
     Map options = optionsOf(relation.relation());
     options.putAll((Map) answer.get("options"));
-    PythonDataSourceV2 source = new PythonDataSourceV2();
-    String name = relation.relation().table().name();
-    source.setShortName(name);
-    Scan inner = new PythonScanBuilder(source, name, schema, new CaseInsensitiveStringMap(options)).build();
-    Scan scan = new KustoScan(inner, schema, options, query, (String) answer.get("description"),
-        (Number) answer.get("rows"), (Number) answer.get("bytes"));
+    Scan scan = new KustoScan(relation.relation().table().name(), schema, options, query,
+        (String) answer.get("description"), (Number) answer.get("rows"), (Number) answer.get("bytes"));
     // Versions of Spark differ in what follows the first three parts.
     Object[] parts = new Object[relation.productArity()];
     for (int i = 0; i < parts.length; i++) parts[i] = relation.productElement(i);
@@ -572,7 +570,9 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
 
   // A Python scan that says how large it is (so that small tables are broadcast) and what was pushed.
   public static class KustoScan implements Scan, SupportsReportStatistics {
+    private final String source;
     private final Scan inner;
+    private Scan tasks;
     // Public: the strategy's class comes from another loader.
     public final StructType schema;
     public final Map options;
@@ -582,8 +582,9 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     private final Number rows;
     private final Number bytes;
 
-    KustoScan(Scan inner, StructType schema, Map options, String query, String pushed, Number rows, Number bytes) {
-      this.inner = inner;
+    KustoScan(String source, StructType schema, Map options, String query, String pushed, Number rows, Number bytes) {
+      this.source = source;
+      this.inner = pythonScan(source, schema, options);
       this.schema = schema;
       this.options = options;
       this.query = query;
@@ -593,6 +594,24 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
       this.bytes = bytes;
     }
 
+    private static Scan pythonScan(String name, StructType schema, Map options) {
+      PythonDataSourceV2 source = new PythonDataSourceV2();
+      source.setShortName(name);
+      return new PythonScanBuilder(source, name, schema, new CaseInsensitiveStringMap(options)).build();
+    }
+
+    // The scan whose rows are this one's tasks. One and the same: a plan that is made again while it runs keeps
+    // what was exported for it.
+    public synchronized Scan tasks() {
+      if (tasks != null) return tasks;
+      Map asked = new HashMap(options);
+      asked.put(TASKS, schema.json());
+      StructType task = new StructType().add("task", BinaryType$.MODULE$, true);
+      tasks = new KustoScan(source, task, asked, query, pushed, null, null);
+      return tasks;
+    }
+
+    public boolean givesTasks() { return options.containsKey(TASKS); }
     public StructType readSchema() { return inner.readSchema(); }
     public Batch toBatch() { return new KustoBatch(inner.toBatch(), identity); }
     public String description() { return "kusto: " + pushed; }

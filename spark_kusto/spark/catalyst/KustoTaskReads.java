@@ -1,9 +1,10 @@
 // Reads of the Python data source "kusto" as a map over tasks.
 //
 // Spark's reader of Python sources counts metrics row by row and copies each row one time more, which takes as
-// long as all the rest of a plain read. What can be planned at once, without running anything, is read by
-// Spark's own operators for mapInArrow instead: executors need no class of ours. Everything else is left to
-// Spark. This file is compiled like KustoPushDown.java, after it; where it cannot be, reads work without it.
+// long as all the rest of a plain read. So tasks are rows here, and what reads them is Spark's own operator
+// for mapInArrow: executors need no class of ours. The tasks of a read that can be planned without running
+// anything stand in the plan; those of one that is exported come from a scan that plans it when it runs.
+// This file is compiled like KustoPushDown.java, after it; where it cannot be, reads work without it.
 
 import java.lang.ref.SoftReference;
 import java.util.*;
@@ -56,6 +57,7 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     if (!(parts._3() instanceof DataSourceV2ScanRelation)) return null;
     DataSourceV2ScanRelation relation = (DataSourceV2ScanRelation) parts._3();
     if (!(relation.scan() instanceof KustoPushDown.KustoScan)) return null;
+    if (((KustoPushDown.KustoScan) relation.scan()).givesTasks()) return null;
     if (!"true".equalsIgnoreCase(SQLConf.get().getConfString("spark.kusto.taskReads.enabled", "true"))) return null;
     scala.collection.immutable.Seq projections = (scala.collection.immutable.Seq) parts._1();
     scala.collection.immutable.Seq filters = (scala.collection.immutable.Seq) parts._2();
@@ -75,16 +77,20 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
   private SparkPlan read(DataSourceV2ScanRelation relation, KustoPushDown.KustoScan scan) throws Exception {
     Object[] tasks = tasks(scan);
     if (tasks == null) return null;
-    AttributeReference task = new AttributeReference("task", BinaryType$.MODULE$, false, Metadata.empty(),
+    AttributeReference task = new AttributeReference("task", BinaryType$.MODULE$, true, Metadata.empty(),
         NamedExpression$.MODULE$.newExprId(), seq(new ArrayList()));
     List input = Collections.singletonList(task);
-    org.apache.spark.rdd.RDD rdd = (org.apache.spark.rdd.RDD) tasks[0];
-    Partitioning partitioning;
-    // One task's rows need no exchange before they are sorted or aggregated.
-    if (rdd.getNumPartitions() == 1) partitioning = SinglePartition$.MODULE$;
-    else partitioning = new UnknownPartitioning(rdd.getNumPartitions());
-    SparkPlan rows = new RDDScanExec(seq(input), rdd, scan.description(), partitioning, seq(new ArrayList()),
-        scala.Option.empty());
+    SparkPlan rows;
+    if (tasks[0] == null) rows = planLater(deferred(relation, scan, input));
+    else {
+      org.apache.spark.rdd.RDD rdd = (org.apache.spark.rdd.RDD) tasks[0];
+      Partitioning partitioning;
+      // One task's rows need no exchange before they are sorted or aggregated.
+      if (rdd.getNumPartitions() == 1) partitioning = SinglePartition$.MODULE$;
+      else partitioning = new UnknownPartitioning(rdd.getNumPartitions());
+      rows = new RDDScanExec(seq(input), rdd, scan.description(), partitioning, seq(new ArrayList()),
+          scala.Option.empty());
+    }
     Expression function = new PythonUDF("read", (org.apache.spark.api.python.PythonFunction) tasks[1], scan.schema,
         seq(input), org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
         NamedExpression$.MODULE$.newExprId());
@@ -92,7 +98,17 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
         scala.Option.empty());
   }
 
-  // The tasks as rows of their own partitions, and the Python function that reads them.
+  // The tasks of a read that is planned when it runs.
+  private LogicalPlan deferred(DataSourceV2ScanRelation relation, KustoPushDown.KustoScan scan, List output) {
+    // Versions of Spark differ in what follows the first three parts.
+    Object[] parts = new Object[relation.productArity()];
+    for (int i = 0; i < parts.length; i++) parts[i] = relation.productElement(i);
+    parts[1] = scan.tasks();
+    parts[2] = seq(output);
+    return (LogicalPlan) relation.makeCopy(parts);
+  }
+
+  // The tasks as rows of their own partitions (null: planned when they run), and the Python function that reads them.
   private Object[] tasks(KustoPushDown.KustoScan scan) throws Exception {
     String key = scan.query + scan.identity;
     Object[] known = known(key, null);
@@ -102,6 +118,7 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     read.put("schema", scan.schema.json());
     List answer = (List) planner.apply(json.writeValueAsString(Collections.singletonMap("read", read)));
     if (answer == null) return null;
+    if (answer.get(1) == null) return new Object[] {null, answer.get(0)};
     List packed = (List) json.readValue((String) answer.get(1), List.class);
     List rows = new ArrayList();
     for (int i = 0; i < packed.size(); i++)

@@ -37,6 +37,7 @@ from spark_kusto.spark.task_reader import TaskReader, packed
 
 if TYPE_CHECKING:
     from pyspark import SparkContext
+    from pyspark.sql.datasource import InputPartition
     from pyspark.sql.types import StructType
 
     from spark_kusto.client import Cluster
@@ -79,7 +80,8 @@ class Planner:
         """One request, one answer; None for a limit or aggregate that cannot be pushed.
 
         A request for the tasks of a read is answered with a Java list: the function that reads tasks, the
-        tasks as JSON, and the read's number; None where Spark should plan the read itself.
+        tasks as JSON (None where they are to be planned when they run), and the read's number; None where
+        Spark should plan the read itself.
         """
         if text == END:
             self._reads.end()
@@ -152,7 +154,28 @@ class Planner:
         from pyspark.sql.types import StructType
 
         options = source_options(request["options"])
-        # What may be exported, or go through blobs, is planned when it runs, not when it is explained.
+        schema = StructType.fromJson(json.loads(request["schema"]))
+        answer = self._list()
+        answer.add(self._function(request["schema"], schema))
+        announcements: list[Callable[[], None]] = []
+        tasks = self._planned(options, schema, announcements)
+        number = uuid.uuid4().hex
+        if tasks is None:
+            answer.add(None)
+        else:
+            with self._lock:
+                self._announcements[number] = announcements
+                while len(self._announcements) > _PLANS:
+                    self._announcements.popitem(last=False)
+            answer.add(json.dumps([base64.b64encode(task).decode() for task in packed(tasks)]))
+        answer.add(number)
+        return answer
+
+    def _planned(
+        self, options: SourceOptions, schema: StructType, announcements: list[Callable[[], None]]
+    ) -> list[InputPartition] | None:
+        """The tasks of a read; None if it is planned when it runs, not when it is explained."""
+        # What may be exported, or go through blobs.
         if (
             options.connection.cluster.startswith("http")
             or options.read_mode is ReadMode.ForceDistributedMode
@@ -161,24 +184,12 @@ class Planner:
             or options.transient_cache
         ):
             return None
-        schema = StructType.fromJson(json.loads(request["schema"]))
-        announcements: list[Callable[[], None]] = []
         try:
-            tasks = plan_partitions(
+            return plan_partitions(
                 self._cluster(options), options, fields_of(schema), export=False, announcements=announcements
             )
         except ExportWanted:
             return None
-        number = uuid.uuid4().hex
-        with self._lock:
-            self._announcements[number] = announcements
-            while len(self._announcements) > _PLANS:
-                self._announcements.popitem(last=False)
-        answer = self._list()
-        answer.add(self._function(request["schema"], schema))
-        answer.add(json.dumps([base64.b64encode(task).decode() for task in packed(tasks)]))
-        answer.add(number)
-        return answer
 
     def _function(self, text: str, schema: StructType) -> Any:
         """The function that reads tasks of a schema, as Spark has Python functions."""
@@ -211,7 +222,7 @@ class Planner:
             if found is not None and directory == _directory_of(connection.cluster):
                 return found
             # One that was removed is not closed: another thread may be reading from it still.
-            opened = connection.open()
+            opened = connection.open(create=False)
             self._clusters.pop(key, None)
             self._clusters[key] = (_directory_of(connection.cluster), opened)
             while len(self._clusters) > _CLUSTERS:
