@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from scripts.lib.shared_classes import archive_options
+
 # Suites whose tests share something big, a JVM or a server, and how pytest-xdist spreads them: test by test
 # to whoever is free, or by file.
 SHARING = {"spark": "worksteal", "staging": "loadfile", "remote": "loadfile", "examples": "loadfile"}
@@ -93,7 +95,6 @@ def run(suite: Suite, reports: Path, extra: Sequence[str]) -> Outcome:
     with tempfile.TemporaryDirectory(prefix="suite-", ignore_cleanup_errors=True) as temporary:
         mark = uuid.uuid4().hex
         environment = {**os.environ, **suite.environment, "TMPDIR": temporary, MARK: mark}
-        environment.setdefault("SPARK_SUBMIT_OPTS", JVM)
         try:
             done = subprocess.run(command, env=environment, stdin=subprocess.DEVNULL, timeout=MINUTES * 60)
         except subprocess.TimeoutExpired:
@@ -176,6 +177,8 @@ def main(arguments: Sequence[str]) -> int:
     reports = root / ".pytest_cache" / "suites"
     reports.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
+    if "SPARK_SUBMIT_OPTS" not in os.environ and any(_has_jvms(suite) for suite in chosen):
+        os.environ["SPARK_SUBMIT_OPTS"] = f"{JVM} {archive_options(root / '.pytest_cache', JVM)}".strip()
     outcomes = [run(suite, reports, extra) for suite in chosen]
     seconds = time.monotonic() - started
 
@@ -189,6 +192,10 @@ def main(arguments: Sequence[str]) -> int:
     summary = f" {', '.join(parts) or 'nothing ran'} in {seconds:.2f}s "
     print(f"\n{summary:=^100}")
     return 1 if any(outcome.problem for outcome in outcomes) else 0
+
+
+def _has_jvms(suite: Suite) -> bool:
+    return any(name in ("spark", "staging", "examples") for name in suite.name.split("-"))
 
 
 def _split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:

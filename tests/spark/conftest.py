@@ -93,8 +93,8 @@ def spark(tmp_path_factory: pytest.TempPathFactory, services: ExitStack) -> Iter
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.memory", "2g")
-        # Workers that fork with libraries loaded: loading is most of what a short query waits for. Jobs that
-        # tests submit in processes of their own start theirs as Spark does by itself.
+        # Workers that fork with libraries loaded: loading is most of what a short query waits for. The
+        # examples that tests submit start theirs as Spark does by itself.
         .config("spark.python.daemon.module", "spark_kusto.spark.daemon")
         .config("spark.driver.extraJavaOptions", f"-Dderby.system.home={scratch}")
         .getOrCreate()
