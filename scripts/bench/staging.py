@@ -4,8 +4,9 @@
 
 The contestants take turns; ratios are of medians. Transfers carry the same file from and to local disk with
 four requests at once; staging also computes and checks a SHA-256 of every byte, which the baseline does not.
-Spark, the embedded cluster and Azurite share one machine: 8 columns (as in spark_io) are read from a table by
-a distributed read and from local Parquet by Spark itself, and written through blobs and to local Parquet.
+Spark, the embedded cluster and Azurite (in memory) share one machine: 8 columns (as in spark_io) are read
+from a table by a distributed read and from local Parquet by Spark itself, and written through blobs and to
+local Parquet.
 """
 
 from __future__ import annotations
@@ -150,7 +151,8 @@ def main() -> int:
     parser.add_argument("--only", choices=("transfers", "spark"))
     options = parser.parse_args()
     table = Table()
-    with tempfile.TemporaryDirectory(prefix="staging-bench-") as folder, Azurite(on_disk=True) as azurite:
+    # In memory: what Azurite writes would be flushed to the disk while the contestants use it.
+    with tempfile.TemporaryDirectory(prefix="staging-bench-") as folder, Azurite() as azurite:
         if options.only != "spark":
             transfers(table, azurite, options.megabytes, options.rounds, Path(folder))
         if options.only != "transfers":

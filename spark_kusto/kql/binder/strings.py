@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 _META = frozenset("\\.+*?()|[]{}^$")
 _SHORT = 64
 """Longest SQL of a text that is worth repeating."""
+_FRAGMENT = 5
+"""Characters up to which a needle is taken for one that many words have in them."""
 
 NOT_TERM = r"[^\pL\pN]"
 
@@ -74,20 +76,19 @@ def has_sql(text: str, needle: str, case_sensitive: bool, *, start: bool = True,
         return cheap
     flags = "s" if case_sensitive else "is"
     exact = f"regexp_matches({text}, {string(pattern)}, '{flags}')"
-    if len(text) <= _SHORT and needle.isascii():
-        # The boundaries of words in ASCII are told faster than those of terms in Unicode; where the
-        # text is ASCII they are the same but for the underscore.
-        head, tail = term_edges(needle, start=start, end=end)
-        edge = r"(?:\b|_)"
-        fast = f"{edge if head else ''}{regex_quoted(needle)}{edge if tail else ''}"
-        exact = (
-            f"(regexp_matches({text}, {string(fast)}, '{flags}')"
-            f" AND (strlen({text}) = length({text}) OR {exact}))"
-        )
-    if start and end and len(text) <= _SHORT:
-        # Most terms stand between spaces, which is told far faster than by a regular expression.
-        exact = f"({contains_sql(text, f' {needle} ', case_sensitive)} OR {exact})"
-    return f"({cheap} AND {exact})"
+    if len(text) > _SHORT or not needle.isascii():
+        return f"({cheap} AND {exact})"
+    # The boundaries of words in ASCII are told faster than those of terms in Unicode; where the
+    # text is ASCII they are the same but for the underscore.
+    head, tail = term_edges(needle, start=start, end=end)
+    edge = r"(?:\b|_)"
+    fast = f"{edge if head else ''}{regex_quoted(needle)}{edge if tail else ''}"
+    quick = f"regexp_matches({text}, {string(fast)}, '{flags}')"
+    is_ascii = f"strlen({text}) = length({text})"
+    if len(needle) <= _FRAGMENT:
+        # Part of so many words that the cheap test keeps most texts, and costs as much as it saves.
+        return f"({quick} AND ({is_ascii} OR ({cheap} AND {exact})))"
+    return f"({cheap} AND {quick} AND ({is_ascii} OR {exact}))"
 
 
 def _contains(call: Emission) -> str:
