@@ -31,10 +31,8 @@ read.filter("id > 5").groupBy("g").count().orderBy("g").collect()
 frame.write.parquet(root + "/parquet")
 read.join(spark.read.parquet(root + "/parquet"), "id").count()
 stream = spark.readStream.format("rate-micro-batch").option("rowsPerBatch", 10).load().writeStream
-query = stream.format("memory").queryName("q").option("checkpointLocation", root + "/checkpoint").start()
-while not query.lastProgress:
-    query.processAllAvailable() if query.lastProgress else query.awaitTermination(0.5)
-query.stop()
+stream = stream.format("noop").option("checkpointLocation", root + "/checkpoint").trigger(once=True)
+stream.start().awaitTermination()
 spark.stop()
 """
 _SECONDS = 300

@@ -181,6 +181,7 @@ class EmbeddedCluster(Cluster):
                 properties=properties,
             )
             activity.scanned = prepared.scanned
+            never_null = prepared.never_null if shape == "spark" else frozenset()
             exported = wants_export(prepared, mode, through_blobs=staging is not None)
             if exported and export:
                 made = export_result(
@@ -203,6 +204,7 @@ class EmbeddedCluster(Cluster):
                     bytes=made.bytes,
                     exact=True,
                     expires=made.expires,
+                    never_null=never_null,
                 )
             else:
                 cut = engine.querying.plan(
@@ -221,6 +223,7 @@ class EmbeddedCluster(Cluster):
                     bytes=cut.bytes,
                     exact=cut.exact,
                     deferred=exported,
+                    never_null=never_null,
                     announce=None if listed else announcement(prepared.scanned),
                 )
         except BaseException as error:

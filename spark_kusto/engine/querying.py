@@ -17,7 +17,7 @@ from spark_kusto.engine.running import QueryRun
 from spark_kusto.engine.scans import ScanFile, between, is_virtual, scan_files
 from spark_kusto.engine.tasks import ReadTask, ScanSource, make_runner
 from spark_kusto.errors import UnsupportedError
-from spark_kusto.kql.compiled import CompiledQuery, CompileOptions, Scan, sql_stages
+from spark_kusto.kql.compiled import CompiledQuery, CompileOptions, Scan, SqlStage, sql_stages
 from spark_kusto.types import Column
 
 if TYPE_CHECKING:
@@ -87,9 +87,36 @@ class Prepared:
         return all(os.path.exists(file.path) for source in self.sources.values() for file in source.files)
 
     @property
+    def never_null(self) -> frozenset[str]:
+        """Columns of the first result that are stored ones, without a null in any extent that is read."""
+        stage = self.query.stages[0]
+        if not self.query.row_wise or not isinstance(stage, SqlStage) or len(stage.scans) != 1:
+            return frozenset()
+        (scan,) = stage.scans
+        source, read = self.sources[scan.id], self.reads[scan.id]
+        # Stored columns under their own names, and at most a filter: nothing else is written like this.
+        plain = f"SELECT {', '.join(column.sql_name for column in stage.columns)} FROM {scan.id}"
+        if stage.sql != plain and not stage.sql.startswith((f"{plain} WHERE ", f"{plain}\nWHERE ")):
+            return frozenset()
+        if scan.kind != "table" or source.table is not None:
+            return frozenset()
+        stored = [column.sql_name for column in scan.columns if not is_virtual(column.name)]
+        whole = {
+            name
+            for name, column in zip(stored, read.columns, strict=True)
+            if all(_has_no_null(extent, column) for extent in read.extents)
+        }
+        return frozenset(c.name for c in self.query.results[0].columns if c.sql_name in whole)
+
+    @property
     def columns(self) -> tuple[Column, ...]:
         """Columns of the first result."""
         return tuple(Column(column.name, column.type) for column in self.query.results[0].columns)
+
+
+def _has_no_null(extent: Extent, column: int) -> bool:
+    known = extent.statistics.get(column)
+    return column in extent.fields and known is not None and known.null_count == 0
 
 
 class Querying:

@@ -21,7 +21,7 @@ from spark_kusto.spark.names import ReadMode
 from spark_kusto.spark.options import SourceOptions
 from spark_kusto.spark.pushdown import PushedQuery
 from spark_kusto.spark.query_text import quoted_name
-from spark_kusto.spark.reading import Field, Shaper, base_query, fields_of, project
+from spark_kusto.spark.reading import Field, Shaper, base_query, fields_of, natural, project
 from spark_kusto.spark.shipping import shipped
 from spark_kusto.spark.staging import open_staging
 from spark_kusto.spark.task_reader import acknowledge_input, packed
@@ -39,6 +39,8 @@ _OPTIMIZER_WORKER = "pyspark.sql.worker.data_source_pushdown_filters"
 """The worker in which Spark plans reads from its optimizer, where its own push-down of filters is enabled."""
 _ATTEMPTS = 4
 _SMALL_ROWS = 100_000
+_ROWS_AT_A_TIME = 8_192
+"""Rows of a batch for Spark, which goes through its columns row by row: they should fit the cache."""
 
 _MODES: dict[ReadMode | None, Any] = {
     None: "auto",
@@ -207,6 +209,14 @@ def plan_partitions(
             raise ExportWanted
         if cache is not None and key is not None:
             cache.keep(key, plans)
+    if pushed.results is None:
+        known = frozenset.intersection(*(plan.never_null for plan in plans))
+        fields = tuple(
+            replace(field, never_null=True)
+            if field.source in known and field.spark == natural(field.kusto)
+            else field
+            for field in fields
+        )
     totals = dict(pushed.totals)
     tasks: list[InputPartition] = [
         KustoPartition(task, fields, totals) for plan in plans for task in plan.tasks
@@ -302,8 +312,9 @@ def read_partition(partition: InputPartition) -> Iterator[pa.RecordBatch]:
         try:
             for batch in read_scan(partition.task):
                 started = True
-                if batch.num_rows:
-                    yield shaper.shape(batch)
+                shaped = shaper.shape(batch) if batch.num_rows else batch
+                for start in range(0, batch.num_rows, _ROWS_AT_A_TIME):
+                    yield shaped.slice(start, _ROWS_AT_A_TIME)
             return
         except KustoError as error:
             # Staging has tried each of its requests again already.

@@ -29,7 +29,7 @@ SOURCE_NAMES = (
 """Names of the source in lower case: its own, and those of the official connector's snippets."""
 
 _RULE = "KustoPushDown"
-_STRATEGY = "KustoTaskReads"
+_STRATEGIES = ("KustoTaskReads", "KustoStreamReads")
 
 _REDACTION = "spark.sql.redaction.options.regex"
 # Queries and what goes with them may have h"..." strings.
@@ -40,8 +40,8 @@ _SECRETS = "|".join(
 _warned = False
 # The rule in the JVM calls these; they live as long as the process.
 _proxies: list[Any] = []
-# By application: the rule and the strategy.
-_made: dict[str, tuple[Any, Any]] = {}
+# By application: the rule and the strategies.
+_made: dict[str, tuple[Any, list[Any]]] = {}
 _lock = threading.Lock()
 
 
@@ -117,17 +117,17 @@ def _install(spark: SparkSession, jsession: Any) -> None:
         # Sessions of one application share the rule, its planner and its listener.
         if application not in _made:
             _made[application] = _make(spark, jvm)
-    rule, strategy = _made[application]
-    if strategy is not None:
-        strategies = jvm.java.util.ArrayList(converters.asJava(experimental.extraStrategies()))
+    rule, made = _made[application]
+    strategies = jvm.java.util.ArrayList(converters.asJava(experimental.extraStrategies()))
+    for strategy in made:
         strategies.add(strategy)
-        getattr(experimental, "extraStrategies_$eq")(converters.asScala(strategies).toSeq())
+    getattr(experimental, "extraStrategies_$eq")(converters.asScala(strategies).toSeq())
     rules.add(rule)
     getattr(experimental, "extraOptimizations_$eq")(converters.asScala(rules).toSeq())
 
 
-def _make(spark: SparkSession, jvm: Any) -> tuple[Any, Any]:
-    """The rule and, where this Spark takes it, the strategy beside it."""
+def _make(spark: SparkSession, jvm: Any) -> tuple[Any, list[Any]]:
+    """The rule, and what strategies beside it this Spark takes."""
     from pyspark.java_gateway import ensure_callback_server_started
 
     from spark_kusto.spark.catalyst.planner import Planner, PlannerProxy
@@ -144,19 +144,20 @@ def _make(spark: SparkSession, jvm: Any) -> tuple[Any, Any]:
     arguments.add(proxy)
     arguments.add(names)
     rule = rule_class.getDeclaredConstructors()[0].newInstance(arguments.toArray())
-    strategy = None
+    strategies = []
+    above = rule_class
     try:
-        strategy_class = _compiled(jvm, _STRATEGY, rule_class.getClassLoader())
-        arguments = jvm.java.util.ArrayList()
-        arguments.add(proxy)
-        strategy = strategy_class.getDeclaredConstructors()[0].newInstance(arguments.toArray())
+        for name in _STRATEGIES:
+            # Each uses those before it.
+            above = _compiled(jvm, name, above.getClassLoader())
+            strategies.append(above.getDeclaredConstructors()[0].newInstance(arguments.toArray()))
     except Exception as error:  # noqa: BLE001 - a Spark of another make; reads are Spark's own then
         log.warning(
             "Reads are left to Spark to plan: %s", (str(error) or type(error).__name__).splitlines()[0]
         )
     spark.sparkContext._jsc.sc().addSparkListener(rule.listener())
     _proxies.append(proxy)
-    return rule, strategy
+    return rule, strategies
 
 
 def _compiled(jvm: Any, name: str, parent: Any) -> Any:

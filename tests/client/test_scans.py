@@ -238,3 +238,24 @@ def test_query_errors_reach_the_reader(cluster: EmbeddedCluster) -> None:
     cluster.ingest(DATABASE, "T", pa.table({"a": [1]}), create=True)
     with pytest.raises(KqlSemanticError):
         cluster.plan_scan(DATABASE, "T | where nope")
+
+
+def test_columns_without_a_null_are_named_where_the_catalog_knows_them(cluster: EmbeddedCluster) -> None:
+    whole = pa.table({"a": [1, 2], "b": [1.5, None], "s": ["x", None], "t": [True, False]})
+    cluster.ingest(DATABASE, "T", whole, create=True)
+
+    def never_null(query: str, **how: Any) -> set[str]:
+        return set(cluster.plan_scan(DATABASE, query, shape="spark", **how).never_null)
+
+    assert never_null("T") == {"a", "s", "t"}
+    assert never_null("T | where b > 1 | project t, b, a") == {"a", "t"}
+    assert never_null("T", after="0") == {"a", "s", "t"}
+    # What is computed may be null, whatever it is called.
+    assert never_null("T | extend a = a / 0") == set()
+    assert never_null("T | project s, a = toint(s)") == set()
+    assert never_null("T | summarize a = max(a)") == set()
+    # So may a column be that an extent does not have, and one with nulls in any extent.
+    cluster.execute(DATABASE, ".alter-merge table T (c:long)")
+    cluster.ingest(DATABASE, "T", pa.table({"a": [3], "t": pa.array([None], pa.bool_()), "c": [1]}))
+    assert never_null("T") & {"a", "b", "c", "t"} == {"a"}
+    assert never_null("T | where a == 3") >= {"a", "c"}

@@ -511,3 +511,18 @@ def test_kept_answers_expire_and_are_found_by_all_that_decides(
     # The commit that a plan pins is no part of it: the answer is kept although there is newer data.
     assert key(__kusto_snapshot="7") == key()
     assert not any("very" in name for name in os.listdir(tmp_path / "kept"))
+
+
+def test_nulls_are_where_they_were_whatever_spark_is_told(
+    pushing: SparkSession, cluster: Cluster, read: Read
+) -> None:
+    cluster.ingest(DATABASE, "N", pa.table({"a": [1, 2], "s": ["x", None]}), create=True)
+    df = read("N")
+    plan = df._jdf.queryExecution().executedPlan()  # type: ignore[operator]
+    told = [plan.output().apply(n).nullable() for n in range(2)]
+    assert told == [False, False]
+    assert sorted(df.collect()) == [(1, "x"), (2, "")]
+    cluster.ingest(DATABASE, "N", pa.table({"a": pa.array([None], pa.int64()), "s": ["z"]}))
+    assert sorted(read("N").filter("a is null").collect()) == [(None, "z")]
+    assert sorted(read("N").collect(), key=str) == [(1, "x"), (2, ""), (None, "z")]
+    assert read("N").filter("s is null").count() == 0

@@ -11,11 +11,12 @@ import base64
 import json
 import logging
 import os
+import pickle
 import threading
 import time
 import uuid
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.errors import KustoError, redact
@@ -28,10 +29,10 @@ from spark_kusto.spark.options import (
     source_options,
 )
 from spark_kusto.spark.predicates import SourceColumn
-from spark_kusto.spark.pushdown import Pushdown, push
+from spark_kusto.spark.pushdown import Pushdown, PushedQuery, push
 from spark_kusto.spark.query_text import appendable, takes_operators
-from spark_kusto.spark.reader import ExportWanted, plan_partitions
-from spark_kusto.spark.reading import base_query, fields_of
+from spark_kusto.spark.reader import ExportWanted, KustoPartition, plan_partitions
+from spark_kusto.spark.reading import Field, base_query, fields_of, project
 from spark_kusto.spark.staging import APPLICATION_KEY, ApplicationReads
 from spark_kusto.spark.task_reader import TaskReader, packed
 
@@ -80,8 +81,9 @@ class Planner:
         """One request, one answer; None for a limit or aggregate that cannot be pushed.
 
         A request for the tasks of a read is answered with a Java list: the function that reads tasks, the
-        tasks as JSON (None where they are to be planned when they run), and the read's number; None where
-        Spark should plan the read itself.
+        tasks as JSON (None where they are to be planned when they run), the read's number, and the places of
+        columns that are never null; None where Spark should plan the read itself. A request for a function,
+        with a task and the schema of what that gives, is answered with the function and such places.
         """
         if text == END:
             self._reads.end()
@@ -90,9 +92,9 @@ class Planner:
             self._announce(text.removeprefix(RUNS))
             return None
         request = json.loads(text)
-        if "read" in request:
+        if "read" in request or "function" in request:
             try:
-                return self._tasks(request["read"])
+                return self._tasks(request["read"]) if "read" in request else self._reading(request)
             except Exception as error:  # noqa: BLE001 - Spark plans it then, and fails with the words if it must
                 log.info("a read is left to Spark to plan: %s", redact(str(error)))
                 return None
@@ -156,7 +158,7 @@ class Planner:
         options = source_options(request["options"])
         schema = StructType.fromJson(json.loads(request["schema"]))
         answer = self._list()
-        answer.add(self._function(request["schema"], schema))
+        answer.add(self._function(request["schema"]))
         announcements: list[Callable[[], None]] = []
         tasks = self._planned(options, schema, announcements)
         number = uuid.uuid4().hex
@@ -169,7 +171,35 @@ class Planner:
                     self._announcements.popitem(last=False)
             answer.add(json.dumps([base64.b64encode(task).decode() for task in packed(tasks)]))
         answer.add(number)
+        if tasks:
+            fields = tasks[0].fields if isinstance(tasks[0], KustoPartition) else ()
+        else:
+            fields = self._fields(options, schema)
+        answer.add(self._places([field.never_null for field in fields]))
         return answer
+
+    def _reading(self, request: Mapping[str, Any]) -> Any:
+        task = pickle.loads(base64.b64decode(request["task"]))
+        if not isinstance(task, KustoPartition):
+            return None
+        answer = self._list()
+        answer.add(self._function(request["function"]))
+        answer.add(self._places([field.never_null for field in task.fields]))
+        return answer
+
+    def _fields(self, options: SourceOptions, schema: StructType) -> tuple[Field, ...]:
+        """The columns of a read that is planned later; none where they are results of aggregates."""
+        if options.pushed is not None and PushedQuery.from_json(options.pushed).results is not None:
+            return ()
+        columns = self._schema(self._cluster(options), options)
+        return project(columns, fields_of(schema), projected=False).fields
+
+    def _places(self, chosen: Sequence[bool]) -> Any:
+        places = self._list()
+        for place, is_chosen in enumerate(chosen):
+            if is_chosen:
+                places.add(place)
+        return places
 
     def _planned(
         self, options: SourceOptions, schema: StructType, announcements: list[Callable[[], None]]
@@ -191,14 +221,15 @@ class Planner:
         except ExportWanted:
             return None
 
-    def _function(self, text: str, schema: StructType) -> Any:
-        """The function that reads tasks of a schema, as Spark has Python functions."""
+    def _function(self, text: str) -> Any:
+        """The function that reads tasks of a schema (as JSON), as Spark has Python functions."""
+        from pyspark.sql.types import StructType
         from pyspark.sql.udf import _wrap_function
 
         with self._lock:
             known = self._functions.get(text)
         if known is None:
-            known = _wrap_function(self._context, TaskReader(), schema)
+            known = _wrap_function(self._context, TaskReader(), StructType.fromJson(json.loads(text)))
             with self._lock:
                 self._functions[text] = known
                 while len(self._functions) > _PLANS:

@@ -1,0 +1,158 @@
+// Micro-batches of the Python data source "kusto" as a map over tasks, as KustoTaskReads does it for batches.
+//
+// Spark plans a micro-batch as ever (the stream's reader names its tasks), and counts its rows as ever: only
+// how tasks are read is another. This file is compiled like KustoTaskReads.java, after it; where it cannot be,
+// streams work without it.
+
+import java.util.*;
+import org.apache.spark.rdd.RDD;
+import org.apache.spark.sql.catalyst.expressions.And;
+import org.apache.spark.sql.catalyst.expressions.Attribute;
+import org.apache.spark.sql.catalyst.expressions.AttributeReference;
+import org.apache.spark.sql.catalyst.expressions.Expression;
+import org.apache.spark.sql.catalyst.expressions.GenericInternalRow;
+import org.apache.spark.sql.catalyst.expressions.NamedExpression$;
+import org.apache.spark.sql.catalyst.expressions.PythonUDF;
+import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
+import org.apache.spark.sql.catalyst.plans.physical.UnknownPartitioning;
+import org.apache.spark.sql.connector.read.Scan;
+import org.apache.spark.sql.connector.read.streaming.MicroBatchStream;
+import org.apache.spark.sql.connector.read.streaming.Offset;
+import org.apache.spark.sql.execution.FilterExec;
+import org.apache.spark.sql.execution.ProjectExec;
+import org.apache.spark.sql.execution.RDDScanExec;
+import org.apache.spark.sql.execution.SparkPlan;
+import org.apache.spark.sql.execution.datasources.v2.MicroBatchScanExec;
+import org.apache.spark.sql.execution.datasources.v2.StreamingDataSourceV2ScanRelation;
+import org.apache.spark.sql.internal.SQLConf;
+import org.apache.spark.sql.types.BinaryType$;
+import org.apache.spark.sql.types.Metadata;
+import org.apache.spark.sql.types.StructType;
+
+public class KustoStreamReads extends org.apache.spark.sql.execution.SparkStrategy {
+  private final java.util.function.Function planner;
+  private final Set names;
+  private boolean warned = false;
+
+  public KustoStreamReads(java.util.function.Function planner, String[] names) {
+    this.planner = planner;
+    this.names = new HashSet(Arrays.asList(names));
+  }
+
+  public scala.collection.immutable.Seq apply(LogicalPlan plan) {
+    SparkPlan made = null;
+    try {
+      made = planned(plan);
+    } catch (Exception e) {
+      if (!warned) org.slf4j.LoggerFactory.getLogger("spark_kusto").warn("kusto streams are left to Spark to plan", e);
+      warned = true;
+    }
+    return seq(made == null ? new ArrayList() : Collections.singletonList(made));
+  }
+
+  private SparkPlan planned(LogicalPlan plan) throws Exception {
+    scala.Option matched = org.apache.spark.sql.catalyst.planning.PhysicalOperation$.MODULE$.unapply(plan);
+    if (matched.isEmpty()) return null;
+    scala.Tuple3 parts = (scala.Tuple3) matched.get();
+    if (!(parts._3() instanceof StreamingDataSourceV2ScanRelation)) return null;
+    StreamingDataSourceV2ScanRelation relation = (StreamingDataSourceV2ScanRelation) parts._3();
+    if (relation.startOffset().isEmpty() || relation.endOffset().isEmpty()) return null;
+    if (!(relation.stream() instanceof MicroBatchStream)) return null;
+    if (!relation.stream().getClass().getName().contains(".python.")) return null;
+    if (!names.contains(relation.relation().table().name().toLowerCase(Locale.ROOT))) return null;
+    if (!"true".equalsIgnoreCase(SQLConf.get().getConfString("spark.kusto.taskReads.enabled", "true"))) return null;
+    StructType schema = new StructType();
+    for (int i = 0; i < relation.output().size(); i++) {
+      Attribute column = (Attribute) relation.output().apply(i);
+      schema = schema.add(column.name(), column.dataType(), true);
+    }
+    SparkPlan result = new TaskScan((scala.collection.immutable.Seq) relation.output(), relation.scan(),
+        (MicroBatchStream) relation.stream(), (Offset) relation.startOffset().get(),
+        (Offset) relation.endOffset().get(), scala.Option.empty(), scala.Option.empty(),
+        new Reading(planner, schema));
+    scala.collection.immutable.Seq filters = (scala.collection.immutable.Seq) parts._2();
+    Expression condition = null;
+    for (int i = 0; i < filters.size(); i++) {
+      Expression filter = (Expression) filters.apply(i);
+      condition = condition == null ? filter : new And(condition, filter);
+    }
+    if (condition != null) result = new FilterExec(condition, result);
+    if (KustoTaskReads.same(result.output(), (scala.collection.immutable.Seq) parts._1())) return result;
+    return new ProjectExec((scala.collection.immutable.Seq) parts._1(), result);
+  }
+
+  // Who knows the function that reads tasks, and the columns it gives.
+  public static class Reading {
+    final java.util.function.Function planner;
+    final StructType schema;
+
+    public Reading(java.util.function.Function planner, StructType schema) {
+      this.planner = planner;
+      this.schema = schema;
+    }
+
+    // The function, and the places of columns that are never null in such tasks.
+    List function(byte[] task) throws java.io.IOException {
+      Map asked = new LinkedHashMap();
+      asked.put("function", schema.json());
+      asked.put("task", Base64.getEncoder().encodeToString(task));
+      return (List) planner.apply(new com.fasterxml.jackson.databind.ObjectMapper().writeValueAsString(asked));
+    }
+  }
+
+  // Spark's scan of a micro-batch, with another source of its rows. It stays on the driver.
+  public static class TaskScan extends MicroBatchScanExec {
+    private final transient Reading reading;
+    private transient RDD rows;
+
+    public TaskScan(scala.collection.immutable.Seq output, Scan scan, MicroBatchStream stream, Offset start, Offset end,
+        scala.Option keyGroupedPartitioning, scala.Option ordering, Reading reading) {
+      super(output, scan, stream, start, end, keyGroupedPartitioning, ordering);
+      this.reading = reading;
+    }
+
+    public scala.collection.immutable.Seq otherCopyArgs() { return seq(Collections.singletonList(reading)); }
+
+    public synchronized RDD inputRDD() {
+      if (rows == null) rows = read();
+      return rows;
+    }
+
+    private RDD read() {
+      List tasks = new ArrayList();
+      List answer = null;
+      try {
+        for (int i = 0; i < inputPartitions().size(); i++) {
+          Object partition = inputPartitions().apply(i);
+          byte[] task = (byte[]) partition.getClass().getMethod("pickedPartition", new Class[0])
+              .invoke(partition, new Object[0]);
+          tasks.add(new GenericInternalRow(new Object[] {task}));
+          if (i == 0) answer = reading.function(task);
+        }
+      } catch (Exception e) {
+        answer = null;
+      }
+      // An empty batch, or a Spark of another make.
+      if (answer == null) return super.inputRDD();
+      AttributeReference task = new AttributeReference("task", BinaryType$.MODULE$, true, Metadata.empty(),
+          NamedExpression$.MODULE$.newExprId(), seq(new ArrayList()));
+      List input = Collections.singletonList(task);
+      int count = Math.max(1, tasks.size());
+      RDD given = new org.apache.spark.api.java.JavaSparkContext(org.apache.spark.SparkContext.getOrCreate())
+          .parallelize(tasks, count).rdd();
+      SparkPlan named = new RDDScanExec(seq(input), given, "kusto tasks", new UnknownPartitioning(count),
+          seq(new ArrayList()), scala.Option.empty());
+      Expression function = new PythonUDF("read",
+          (org.apache.spark.api.python.PythonFunction) answer.get(0), reading.schema, seq(input),
+          org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
+          NamedExpression$.MODULE$.newExprId());
+      return new org.apache.spark.sql.execution.python.MapInArrowExec(function,
+          KustoTaskReads.neverNull(output(), (List) answer.get(1)), named, false,
+          scala.Option.empty()).execute();
+    }
+  }
+
+  private static scala.collection.immutable.Seq seq(List items) {
+    return scala.jdk.javaapi.CollectionConverters.asScala(items).toSeq();
+  }
+}
