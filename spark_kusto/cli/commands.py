@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     query.add_argument("--output", metavar="FILE", help="write there rather than to standard output")
     query.add_argument(
         "--rows",
-        type=int,
+        type=_count,
         default=ROWS_SHOWN,
         metavar="N",
         help=f"rows a table shows at most, 0 for all of them (default {ROWS_SHOWN})",
@@ -130,6 +130,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     cleanup.set_defaults(run=_cleanup)
     return parser
+
+
+def _count(given: str) -> int:
+    if not given.isascii() or not given.isdigit():
+        raise argparse.ArgumentTypeError(f"'{given}' is no number of rows")
+    return int(given)
 
 
 def _age(text: str) -> timedelta:

@@ -291,13 +291,15 @@ class Root:
         )
 
     def sweep(self, now: dt.datetime | None = None, *, grace_seconds: float = GRACE_SECONDS) -> int:
-        """Sweep all databases and remove directories of dropped ones; returns how many of those went."""
+        """Sweep all databases and remove directories of dropped ones; returns how many files and directories
+        went."""
+        removed = 0
         for name in self.database_names():
-            self.database(name).sweep(now, grace_seconds=grace_seconds)
+            swept = self.database(name).sweep(now, grace_seconds=grace_seconds)
+            removed += swept.staging_files + swept.orphans + len(swept.extents)
         moment = self.clock() if now is None else ticks_of(now)
         with self.catalog.connected() as connection:
             rows = dict(connection.execute("SELECT id, dropped_on FROM databases").fetchall())
-        removed = 0
         for entry in os.scandir(self.path):
             if not entry.is_dir() or not _is_guid(entry.name):
                 continue
