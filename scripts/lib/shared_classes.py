@@ -72,8 +72,8 @@ def _made(archive: Path, options: str) -> bool:
                 [sys.executable, "-c", _JOB, scratch],
                 env=environment,
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
+                # Read to its end, which is the JVM's: it writes the archive when Python has ended.
+                capture_output=True,
                 timeout=_SECONDS,
             )
         except subprocess.TimeoutExpired:
