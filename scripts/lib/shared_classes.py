@@ -51,6 +51,8 @@ def archive_options(folder: Path, options: str) -> str:
             flush=True,
         )
         folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.jsa*"):  # of another Java or Spark, or of a run that was ended
+            old.unlink(missing_ok=True)
         if not _made(archive, options):
             print("the archive could not be made; the tests run without it", flush=True)
             return ""
@@ -77,6 +79,7 @@ def _made(archive: Path, options: str) -> bool:
                 timeout=_SECONDS,
             )
         except subprocess.TimeoutExpired:
+            made.unlink(missing_ok=True)
             return False
         if done.returncode != 0 or not made.exists():
             made.unlink(missing_ok=True)

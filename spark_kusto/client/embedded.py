@@ -101,6 +101,7 @@ class EmbeddedCluster(Cluster):
 
     def explain(self, database: str, kql: str) -> str:
         """The plan of a query as text."""
+        check_text("query", kql)
         return self.engine.explain(database, kql)
 
     def schema(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import getpass
+import operator
 import os
 import socket
 from collections.abc import Iterable, Mapping
@@ -88,10 +89,7 @@ class Engine:
             threads: of a query; by default as many as there are cores.
             principal: who acts.
         """
-        for name, given in (("memory", memory), ("threads", threads)):
-            if given is not None and (isinstance(given, bool) or not isinstance(given, int) or given < 1):
-                unit = " of bytes" if name == "memory" else ""
-                raise OptionError(f"'{name}' is {given!r}.", remedy=f"Give a whole number{unit}, at least 1.")
+        memory, threads = _whole("memory", memory), _whole("threads", threads)
         return cls(Root.open(path, create), Resources(memory, threads), principal)
 
     def close(self) -> None:
@@ -350,3 +348,15 @@ def local_principal() -> str:
     except (KeyError, OSError):
         user = str(os.getuid())
     return f"localuser={user}@{socket.gethostname()}"
+
+
+def _whole(name: str, given: int | None) -> int | None:
+    """An argument that is a whole number above 0, NumPy's included."""
+    try:
+        value = None if given is None else operator.index(given)
+    except TypeError:
+        value = 0
+    if value is not None and (value < 1 or isinstance(given, bool)):
+        unit = " of bytes" if name == "memory" else ""
+        raise OptionError(f"'{name}' is {given!r}.", remedy=f"Give a whole number{unit}, at least 1.")
+    return value

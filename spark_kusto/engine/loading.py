@@ -374,25 +374,37 @@ def _columns_of_header(stream: IO[bytes], kind: Format, path: str) -> list[Colum
     import pyarrow
     import pyarrow.csv
 
+    left_out = 0
+
+    def leave_out(_row: Any) -> str:
+        # Records with fewer or more fields are read all the same, later.
+        nonlocal left_out
+        left_out += 1
+        return "skip"
+
+    remedy = f"Check that the file is {kind.name} in UTF-8 with a header line, or create the table first."
     try:
         schema = pyarrow.csv.open_csv(
             stream,
             read_options=pyarrow.csv.ReadOptions(block_size=8 << 20),
-            # Records with fewer or more fields are read all the same, later.
             parse_options=pyarrow.csv.ParseOptions(
-                delimiter=kind.delimiter, newlines_in_values=True, invalid_row_handler=lambda _row: "skip"
+                delimiter=kind.delimiter, newlines_in_values=True, invalid_row_handler=leave_out
             ),
         ).schema
-    except pyarrow.ArrowInvalid as error:
+        names = schema.names  # which are decoded only now
+    except (pyarrow.ArrowInvalid, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise IngestError(f"The columns of '{path}' cannot be told: {reason}", remedy=remedy) from error
+    if left_out and all(pyarrow.types.is_null(field.type) for field in schema):
         raise IngestError(
-            f"The columns of '{path}' cannot be told: {str(error).splitlines()[0]}",
-            remedy=f"Check that the file is {kind.name} with a header line, or create the table first.",
-        ) from error
+            f"The columns of '{path}' cannot be told: none of its records has as many fields as the header,"
+            f" {len(schema)}.",
+            remedy=remedy,
+        )
     columns = []
-    for field in schema:
-        if pyarrow.types.is_null(field.type):
-            field = field.with_type(pyarrow.string())
-        found = columns_from_arrow(pyarrow.schema([field]))[0]
+    for name, field in zip(names, schema, strict=True):
+        kind_of = pyarrow.string() if pyarrow.types.is_null(field.type) else field.type
+        found = columns_from_arrow(pyarrow.schema([(name, kind_of)]))[0]
         # pyarrow reads 10:30:00 as a time; a csv column of whole numbers may grow past 32 bits.
         columns.append(found if found.type is not KustoType.INT else Column(found.name, KustoType.LONG))
     return columns

@@ -27,7 +27,8 @@ class IngestProperties:
         ignore_first_record: skip the header line of csv-like data.
         flush_immediately: queued data is not held back by the batching policy.
         maximum_errors_allowed: values that may fail to convert (and become null) before the ingestion
-            fails; None for the default: none for typed data, any number for text formats, as in Kusto.
+            fails, and lines that may be no JSON (and are left out); None for the default: none for typed
+            data, any number of values for text formats, as in Kusto.
         extend_schema: new columns of the source are added to the table's end.
         recreate_schema: with overwrite, the table takes the source's schema.
         folder: of a table that is created; ``docstring`` likewise.

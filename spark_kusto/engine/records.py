@@ -291,8 +291,9 @@ def infer_columns(table: pa.Table, kind: Format) -> tuple[Column, ...]:
 def too_many_errors(reading: Reading, allowed: int, source: str) -> IngestError:
     """The error for data of which more values than allowed are not of their column's type."""
     shown = "; ".join(reading.samples[:5])
+    what = "values or lines" if any("is not JSON" in sample for sample in reading.samples) else "values"
     return IngestError(
-        f"{reading.errors} values of {source} are not of their column's type, and at most {allowed} may be: "
+        f"{reading.errors} {what} of {source} are not of their column's type, and at most {allowed} may be: "
         f"{shown}.",
         code="BadRequest_FormatNotSupported",
         remedy="Correct the data, give the columns other types, or allow more with 'maximumErrorsAllowed'.",

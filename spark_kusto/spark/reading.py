@@ -104,7 +104,7 @@ class Field:
         source: name of the column of the task's batches it is made of.
         kusto: Kusto type of the query's column, before any preparation.
         never_null: whether it has no null: Kusto's strings have none, and the catalog may know of others.
-            Spark is told so.
+            What reads the batches of a stream may be told so.
     """
 
     name: str
@@ -250,7 +250,7 @@ class Shaper:
                 continue
             column = batch.column(names.index(field.source))
             if field.source in filled:
-                # Spark would take whatever lies there for the value.
+                # Whoever was told so would take whatever lies there for the value.
                 if field.kusto is not KustoType.STRING:
                     raise KustoError(
                         f"Column '{field.source}' has a null where the catalog knows of none.",

@@ -184,6 +184,12 @@ def test_a_table_is_made_from_a_file_with_records_of_other_lengths(
     file.write_text("a,b,c\n1,x,2.5\n2\n3,y,4.5,more\n")
     cluster.ingest(DATABASE, "Ragged", file, create=True, ignore_first_record=True)
     assert rows("Ragged | order by a asc") == [(1, "x", 2.5), (2, "", None), (3, "y", 4.5)]
+    file.write_text("a,b\n1,2.5,x\n2,3.5,y\n")
+    with pytest.raises(IngestError, match=r"ragged\.csv.*as many fields as the header, 2"):
+        cluster.ingest(DATABASE, "Ragged2", file, create=True, ignore_first_record=True)
+    file.write_bytes("a,b\n1,2\n".encode("utf-16"))
+    with pytest.raises(IngestError, match=r"ragged\.csv.*UTF-8"):
+        cluster.ingest(DATABASE, "Ragged2", file, create=True, ignore_first_record=True)
 
 
 def test_bad_data_says_what_is_wrong(run: Run) -> None:
@@ -289,7 +295,15 @@ def test_lines_that_are_not_json_are_left_out_within_the_allowance(
     cluster.execute(DATABASE, ".create table Lines (a:long)")
     file = tmp_path / "lines.json"
     file.write_text('{"a": 1}\n{"a": \n{"a": 3}\noops\n')
-    with pytest.raises(IngestError, match=r"2 values .* at most 1 .*line 2 is not JSON.*line 4 is not JSON"):
+    deep = tmp_path / "deep.json"
+    deep.write_text("[" * 100_000 + "\n" + '{"a": ' + "9" * 5_000 + "}\n" + '{"a": 3}\n')
+    with pytest.raises(IngestError, match=r"deep\.json'.*nested too deep on line 1"):
+        cluster.ingest(DATABASE, "Lines", deep)
+    assert cluster.ingest(DATABASE, "Lines", deep, maximum_errors_allowed=2).errors == 2
+    cluster.execute(DATABASE, ".clear table Lines data")
+    with pytest.raises(
+        IngestError, match=r"2 values or lines .* at most 1 .*line 2 is not JSON.*line 4 is not JSON"
+    ):
         cluster.ingest(DATABASE, "Lines", file, maximum_errors_allowed=1)
     assert cluster.ingest(DATABASE, "Lines", file, maximum_errors_allowed=2).errors == 2
     assert rows("Lines | order by a asc") == [(1,), (3,)]

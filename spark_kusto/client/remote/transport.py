@@ -354,8 +354,10 @@ class Transport:
             what = f"Cluster '{self.address}' could not be reached to {step}: {_reason(problem)}."
         remedy = "Check the address, the network and the firewall, and that the cluster is running."
         alias = self.address.removeprefix("https://").removesuffix(".kusto.windows.net")
-        if "NameResolutionError" in repr(problem) and "/" not in alias:
-            remedy = f"Check the name; an embedded cluster's directory is written './{alias}'."
+        if "NameResolutionError" in repr(problem) and f"https://{alias}.kusto.windows.net" == self.address:
+            remedy = (
+                f"Check the name and the network; an embedded cluster's directory is written './{alias}'."
+            )
         return ServiceError(what, remedy=remedy)
 
 

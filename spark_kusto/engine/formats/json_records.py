@@ -40,9 +40,9 @@ def read_json(
             continue
         try:
             value = parse.decode(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             if rejected is not None:
-                rejected(f"line {number} is not JSON: {error.msg}")
+                rejected(f"line {number} is not JSON: {_problem(error)}")
                 continue
             raise _not_json(number, error, "'json' has one record a line; use format='multijson'.") from error
         yield from _records(number, value)
@@ -59,8 +59,9 @@ def _spanning(text: str, parse: json.JSONDecoder) -> Iterator[tuple[int, Any]]:
         seen = position
         try:
             value, position = parse.raw_decode(text, position)
-        except json.JSONDecodeError as error:
-            raise _not_json(error.lineno, error, "Check the data and the 'format' property.") from error
+        except (ValueError, RecursionError) as error:
+            at = error.lineno if isinstance(error, json.JSONDecodeError) else line
+            raise _not_json(at, error, "Check the data and the 'format' property.") from error
         yield from _records(line, value)
 
 
@@ -72,8 +73,15 @@ def _records(line: int, value: Any) -> Iterator[tuple[int, Any]]:
         yield line, value
 
 
-def _not_json(line: int, error: json.JSONDecodeError, remedy: str) -> IngestError:
-    return IngestError(f"The data is not JSON: {error.msg} on line {line}.", remedy=remedy)
+def _not_json(line: int, error: ValueError | RecursionError, remedy: str) -> IngestError:
+    return IngestError(f"The data is not JSON: {_problem(error)} on line {line}.", remedy=remedy)
+
+
+def _problem(error: ValueError | RecursionError) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg
+    # Python reads no integers of more than some thousand digits, and no values nested as deep.
+    return "nested too deep" if isinstance(error, RecursionError) else "a number with too many digits"
 
 
 def text_of(value: Any) -> str | None:

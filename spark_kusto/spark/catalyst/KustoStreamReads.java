@@ -111,6 +111,19 @@ public class KustoStreamReads extends org.apache.spark.sql.execution.SparkStrate
       this.reading = reading;
     }
 
+    // Columns with those at some places known never to be null: Spark then need not look, for each value, in Arrow's
+    // vectors. Only the projection below this scan knows it: what is in the data must not change a plan's schema,
+    // which the state of a stream, and functions of the user, are compared with.
+    private static scala.collection.immutable.Seq neverNull(scala.collection.immutable.Seq output, List places) {
+      List columns = new ArrayList();
+      for (int i = 0; i < output.size(); i++) columns.add(output.apply(i));
+      for (int i = 0; i < places.size(); i++) {
+        int place = ((Number) places.get(i)).intValue();
+        columns.set(place, ((AttributeReference) columns.get(place)).withNullability(false));
+      }
+      return seq(columns);
+    }
+
     public scala.collection.immutable.Seq otherCopyArgs() { return seq(Collections.singletonList(reading)); }
 
     public synchronized RDD inputRDD() {
@@ -147,7 +160,7 @@ public class KustoStreamReads extends org.apache.spark.sql.execution.SparkStrate
           org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
           NamedExpression$.MODULE$.newExprId());
       return new org.apache.spark.sql.execution.python.MapInArrowExec(function,
-          KustoTaskReads.neverNull(output(), (List) answer.get(1)), named, false,
+          neverNull(output(), (List) answer.get(1)), named, false,
           scala.Option.empty()).execute();
     }
   }

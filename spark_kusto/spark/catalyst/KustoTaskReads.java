@@ -94,20 +94,8 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     Expression function = new PythonUDF("read", (org.apache.spark.api.python.PythonFunction) tasks[1], scan.schema,
         seq(input), org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
         NamedExpression$.MODULE$.newExprId());
-    return new org.apache.spark.sql.execution.python.MapInArrowExec(function,
-        neverNull(relation.output(), (List) tasks[2]), rows, false, scala.Option.empty());
-  }
-
-  // Columns with those at some places known never to be null: Spark then need not look, for each value, in Arrow's
-  // vectors, which takes a good part of what reading them takes.
-  public static scala.collection.immutable.Seq neverNull(scala.collection.immutable.Seq output, List places) {
-    List columns = new ArrayList();
-    for (int i = 0; i < output.size(); i++) columns.add(output.apply(i));
-    for (int i = 0; i < places.size(); i++) {
-      int place = ((Number) places.get(i)).intValue();
-      columns.set(place, ((AttributeReference) columns.get(place)).withNullability(false));
-    }
-    return seq(columns);
+    return new org.apache.spark.sql.execution.python.MapInArrowExec(function, relation.output(), rows, false,
+        scala.Option.empty());
   }
 
   // Whether a projection gives just what is there.
@@ -131,8 +119,7 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     return (LogicalPlan) relation.makeCopy(parts);
   }
 
-  // The tasks as rows of their own partitions (null: planned when they run), the Python function that reads them, and
-  // the places of columns that are never null.
+  // The tasks as rows of their own partitions (null: planned when they run), and the Python function that reads them.
   private Object[] tasks(KustoPushDown.KustoScan scan) throws Exception {
     String key = scan.query + scan.identity;
     Object[] known = known(key, null);
@@ -142,7 +129,7 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     read.put("schema", scan.schema.json());
     List answer = (List) planner.apply(json.writeValueAsString(Collections.singletonMap("read", read)));
     if (answer == null) return null;
-    if (answer.get(1) == null) return new Object[] {null, answer.get(0), answer.get(3)};
+    if (answer.get(1) == null) return new Object[] {null, answer.get(0)};
     List packed = (List) json.readValue((String) answer.get(1), List.class);
     List rows = new ArrayList();
     for (int i = 0; i < packed.size(); i++)
@@ -151,7 +138,7 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
         org.apache.spark.SparkContext.getOrCreate());
     org.apache.spark.rdd.RDD rdd = context.parallelize(rows, Math.max(1, rows.size())).rdd();
     rdd.setName(KustoPushDown.READ + answer.get(2));
-    return known(key, new Object[] {rdd, answer.get(0), answer.get(3)});
+    return known(key, new Object[] {rdd, answer.get(0)});
   }
 
   // What is known under a key; if that is nothing, what was made. Plans in use hold their tasks themselves.

@@ -29,10 +29,10 @@ from spark_kusto.spark.options import (
     source_options,
 )
 from spark_kusto.spark.predicates import SourceColumn
-from spark_kusto.spark.pushdown import Pushdown, PushedQuery, push
+from spark_kusto.spark.pushdown import Pushdown, push
 from spark_kusto.spark.query_text import appendable, takes_operators
 from spark_kusto.spark.reader import ExportWanted, KustoPartition, plan_partitions
-from spark_kusto.spark.reading import Field, base_query, fields_of, project
+from spark_kusto.spark.reading import base_query, fields_of
 from spark_kusto.spark.staging import APPLICATION_KEY, ApplicationReads
 from spark_kusto.spark.task_reader import TaskReader, packed
 
@@ -81,9 +81,9 @@ class Planner:
         """One request, one answer; None for a limit or aggregate that cannot be pushed.
 
         A request for the tasks of a read is answered with a Java list: the function that reads tasks, the
-        tasks as JSON (None where they are to be planned when they run), the read's number, and the places of
-        columns that are never null; None where Spark should plan the read itself. A request for a function,
-        with a task and the schema of what that gives, is answered with the function and such places.
+        tasks as JSON (None where they are to be planned when they run), and the read's number; None where
+        Spark should plan the read itself. A request for a function, with a task and the schema of what that
+        gives, is answered with the function and the places of columns that are never null.
         """
         if text == END:
             self._reads.end()
@@ -171,11 +171,6 @@ class Planner:
                     self._announcements.popitem(last=False)
             answer.add(json.dumps([base64.b64encode(task).decode() for task in packed(tasks)]))
         answer.add(number)
-        if tasks:
-            fields = tasks[0].fields if isinstance(tasks[0], KustoPartition) else ()
-        else:
-            fields = self._fields(options, schema)
-        answer.add(self._places([field.never_null for field in fields]))
         return answer
 
     def _reading(self, request: Mapping[str, Any]) -> Any:
@@ -186,13 +181,6 @@ class Planner:
         answer.add(self._function(request["function"]))
         answer.add(self._places([field.never_null for field in task.fields]))
         return answer
-
-    def _fields(self, options: SourceOptions, schema: StructType) -> tuple[Field, ...]:
-        """The columns of a read that is planned later; none where they are results of aggregates."""
-        if options.pushed is not None and PushedQuery.from_json(options.pushed).results is not None:
-            return ()
-        columns = self._schema(self._cluster(options), options)
-        return project(columns, fields_of(schema), projected=False).fields
 
     def _places(self, chosen: Sequence[bool]) -> Any:
         places = self._list()
