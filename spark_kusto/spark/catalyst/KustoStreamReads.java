@@ -132,11 +132,13 @@ public class KustoStreamReads extends org.apache.spark.sql.execution.SparkStrate
     }
 
     private RDD read() {
+      // What is wrong with the batch shows here, and only once: its reader ends.
+      scala.collection.immutable.Seq partitions = inputPartitions();
       List tasks = new ArrayList();
       List answer = null;
       try {
-        for (int i = 0; i < inputPartitions().size(); i++) {
-          Object partition = inputPartitions().apply(i);
+        for (int i = 0; i < partitions.size(); i++) {
+          Object partition = partitions.apply(i);
           byte[] task = (byte[]) partition.getClass().getMethod("pickedPartition", new Class[0])
               .invoke(partition, new Object[0]);
           tasks.add(new GenericInternalRow(new Object[] {task}));
