@@ -39,8 +39,9 @@ _OPTIMIZER_WORKER = "pyspark.sql.worker.data_source_pushdown_filters"
 """The worker in which Spark plans reads from its optimizer, where its own push-down of filters is enabled."""
 _ATTEMPTS = 4
 _SMALL_ROWS = 100_000
-_ROWS_AT_A_TIME = 8_192
-"""Rows of a batch for Spark, which goes through its columns row by row: they should fit the cache."""
+_BATCH_BYTES = 1 << 21
+"""Of a batch for Spark, which goes through its columns row by row: they should fit the cache."""
+_LEAST_ROWS = 8_192
 
 _MODES: dict[ReadMode | None, Any] = {
     None: "auto",
@@ -312,9 +313,12 @@ def read_partition(partition: InputPartition) -> Iterator[pa.RecordBatch]:
         try:
             for batch in read_scan(partition.task):
                 started = True
-                shaped = shaper.shape(batch) if batch.num_rows else batch
-                for start in range(0, batch.num_rows, _ROWS_AT_A_TIME):
-                    yield shaped.slice(start, _ROWS_AT_A_TIME)
+                if not batch.num_rows:
+                    continue
+                shaped = shaper.shape(batch)
+                rows = max(_LEAST_ROWS, shaped.num_rows * _BATCH_BYTES // max(shaped.nbytes, 1))
+                for start in range(0, shaped.num_rows, rows):
+                    yield shaped.slice(start, rows)
             return
         except KustoError as error:
             # Staging has tried each of its requests again already.
