@@ -60,7 +60,7 @@ class ScanPlan:
     ``exact`` says that ``rows`` counts the query's answer rather than estimating it.
     ``expires`` is when the files of an exported answer may be gone; None where nothing was exported.
     ``deferred`` says that the answer would have been exported, had that been allowed.
-    ``never_null`` names columns in which the tasks have no null, as far as the catalog knows.
+    ``never_null`` names columns in which a micro-batch (``after``) has no null by the catalog.
     ``announce`` lists the read in ``.show queries``, where ``plan_scan`` was told not to; to be called each
     time its tasks are about to run.
     """

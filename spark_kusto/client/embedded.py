@@ -182,7 +182,8 @@ class EmbeddedCluster(Cluster):
                 properties=properties,
             )
             activity.scanned = prepared.scanned
-            never_null = prepared.never_null if shape == "spark" else frozenset()
+            # Only what reads a stream's batches is told.
+            never_null = frozenset() if after is None else prepared.never_null
             exported = wants_export(prepared, mode, through_blobs=staging is not None)
             if exported and export:
                 made = export_result(

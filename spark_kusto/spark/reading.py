@@ -103,8 +103,7 @@ class Field:
         nullable: as Spark has it; Arrow schemas are compared with it.
         source: name of the column of the task's batches it is made of.
         kusto: Kusto type of the query's column, before any preparation.
-        never_null: whether it has no null: Kusto's strings have none, and the catalog may know of others.
-            What reads the batches of a stream may be told so.
+        never_null: whether the catalog knows of no null in it; what reads a stream's batches is told so.
     """
 
     name: str
@@ -169,8 +168,7 @@ def project(
                 plain = False
                 text = f"{text} = {prepared}"
         parts.append(text)
-        never_null = found.type is KustoType.STRING and spark == "string"
-        fields.append(Field(name, spark, nullable, found.name, found.type, never_null))
+        fields.append(Field(name, spark, nullable, found.name, found.type))
     if problems:
         raise SchemaMismatchError(
             f"The given schema does not fit the query: {'; '.join(problems)}.",
@@ -235,12 +233,17 @@ class Shaper:
     def shape(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """One batch; raises SchemaMismatchError for a value that does not fit the type asked for."""
         import pyarrow as pa
-        import pyarrow.compute as pc
 
-        names = batch.schema.names
-        filled = [f.source for f in self._fields if f.never_null and batch.column(f.source).null_count]
-        if not filled and batch.schema.equals(self._schema):
+        for field in self._fields:
+            if field.never_null and batch.column(field.source).null_count:
+                # Whoever was told otherwise would take whatever lies there for the value.
+                raise KustoError(
+                    f"Column '{field.source}' has a null where the catalog knows of none.",
+                    remedy="Run `spark-kusto check` on the cluster, and report this.",
+                )
+        if batch.schema.equals(self._schema):
             return batch
+        names = batch.schema.names
         arrays = []
         for field, target in zip(self._fields, self._schema, strict=True):
             total = self._totals.get(field.source)
@@ -249,14 +252,6 @@ class Shaper:
                 arrays.append(_added(parts[0], parts[1], total.ansi))
                 continue
             column = batch.column(names.index(field.source))
-            if field.source in filled:
-                # Whoever was told so would take whatever lies there for the value.
-                if field.kusto is not KustoType.STRING:
-                    raise KustoError(
-                        f"Column '{field.source}' has a null where the catalog knows of none.",
-                        remedy="Run `spark-kusto check` on the cluster, and report this.",
-                    )
-                column = pc.fill_null(column, "")
             arrays.append(column if column.type == target.type else _converted(column, field, target.type))
         return pa.RecordBatch.from_arrays(arrays, schema=self._schema)
 

@@ -29,7 +29,8 @@ SOURCE_NAMES = (
 """Names of the source in lower case: its own, and those of the official connector's snippets."""
 
 _RULE = "KustoPushDown"
-_STRATEGIES = ("KustoTaskReads", "KustoStreamReads")
+_STRATEGY = "KustoTaskReads"
+_STREAMS = "KustoStreamReads"
 
 _REDACTION = "spark.sql.redaction.options.regex"
 # Queries and what goes with them may have h"..." strings.
@@ -40,8 +41,8 @@ _SECRETS = "|".join(
 _warned = False
 # The rule in the JVM calls these; they live as long as the process.
 _proxies: list[Any] = []
-# By application: the rule and the strategies.
-_made: dict[str, tuple[Any, list[Any]]] = {}
+# By application: the rule and the strategy.
+_made: dict[str, tuple[Any, Any]] = {}
 _lock = threading.Lock()
 
 
@@ -117,17 +118,17 @@ def _install(spark: SparkSession, jsession: Any) -> None:
         # Sessions of one application share the rule, its planner and its listener.
         if application not in _made:
             _made[application] = _make(spark, jvm)
-    rule, made = _made[application]
-    strategies = jvm.java.util.ArrayList(converters.asJava(experimental.extraStrategies()))
-    for strategy in made:
+    rule, strategy = _made[application]
+    if strategy is not None:
+        strategies = jvm.java.util.ArrayList(converters.asJava(experimental.extraStrategies()))
         strategies.add(strategy)
-    getattr(experimental, "extraStrategies_$eq")(converters.asScala(strategies).toSeq())
+        getattr(experimental, "extraStrategies_$eq")(converters.asScala(strategies).toSeq())
     rules.add(rule)
     getattr(experimental, "extraOptimizations_$eq")(converters.asScala(rules).toSeq())
 
 
-def _make(spark: SparkSession, jvm: Any) -> tuple[Any, list[Any]]:
-    """The rule, and what strategies beside it this Spark takes."""
+def _make(spark: SparkSession, jvm: Any) -> tuple[Any, Any]:
+    """The rule and, where this Spark takes it, the strategy beside it."""
     from pyspark.java_gateway import ensure_callback_server_started
 
     from spark_kusto.spark.catalyst.planner import Planner, PlannerProxy
@@ -144,20 +145,19 @@ def _make(spark: SparkSession, jvm: Any) -> tuple[Any, list[Any]]:
     arguments.add(proxy)
     arguments.add(names)
     rule = rule_class.getDeclaredConstructors()[0].newInstance(arguments.toArray())
-    strategies = []
-    above = rule_class
+    strategy = None
     try:
-        for name in _STRATEGIES:
-            # Each uses those before it.
-            above = _compiled(jvm, name, above.getClassLoader())
-            strategies.append(above.getDeclaredConstructors()[0].newInstance(arguments.toArray()))
+        above = _compiled(jvm, _STRATEGY, rule_class.getClassLoader())
+        strategy = above.getDeclaredConstructors()[0].newInstance(arguments.toArray())
+        streams = _compiled(jvm, _STREAMS, above.getClassLoader())
+        strategy.plansStreamsBy(streams.getDeclaredConstructors()[0].newInstance(arguments.toArray()))
     except Exception as error:  # noqa: BLE001 - a Spark of another make; reads are Spark's own then
         log.warning(
             "Reads are left to Spark to plan: %s", (str(error) or type(error).__name__).splitlines()[0]
         )
     spark.sparkContext._jsc.sc().addSparkListener(rule.listener())
     _proxies.append(proxy)
-    return rule, strategies
+    return rule, strategy
 
 
 def _compiled(jvm: Any, name: str, parent: Any) -> Any:

@@ -244,12 +244,12 @@ def test_columns_without_a_null_are_named_where_the_catalog_knows_them(cluster: 
     whole = pa.table({"a": [1, 2], "b": [1.5, None], "s": ["x", None], "t": [True, False]})
     cluster.ingest(DATABASE, "T", whole, create=True)
 
-    def never_null(query: str, **how: Any) -> set[str]:
-        return set(cluster.plan_scan(DATABASE, query, shape="spark", **how).never_null)
+    def never_null(query: str) -> set[str]:
+        return set(cluster.plan_scan(DATABASE, query, shape="spark", after="0").never_null)
 
     assert never_null("T") == {"a", "s", "t"}
     assert never_null("T | where b > 1 | project t, b, a") == {"a", "t"}
-    assert never_null("T", after="0") == {"a", "s", "t"}
+    assert cluster.plan_scan(DATABASE, "T", shape="spark").never_null == frozenset()
     # What is computed may be null, whatever it is called.
     assert never_null("T | extend a = a / 0") == set()
     assert never_null("T | project s, a = toint(s)") == set()

@@ -21,6 +21,7 @@ from pyspark.sql import types as T
 from spark_kusto import read_kusto
 from spark_kusto.client.embedded import EmbeddedCluster
 from spark_kusto.errors import KustoError, SnapshotExpiredError, StorageBusyError
+from spark_kusto.spark.catalyst.planner import Planner
 from spark_kusto.spark.datasource import KustoDataSource
 from spark_kusto.spark.export_cache import ExportCache, cache_key
 from spark_kusto.spark.options import source_options
@@ -514,9 +515,18 @@ def test_kept_answers_expire_and_are_found_by_all_that_decides(
 
 
 def test_nulls_are_where_they_were_and_do_not_show_in_schemas(
-    pushing: SparkSession, cluster: Cluster, read: Read, tmp_path: Path
+    pushing: SparkSession, cluster: Cluster, read: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What reads a stream's batches is told which columns have no null; nobody else is."""
+    told: list[list[int]] = []
+    asked = Planner._reading
+
+    def reading(planner: Planner, request: Any) -> Any:
+        answer = asked(planner, request)
+        told.append(list(answer[1]))
+        return answer
+
+    monkeypatch.setattr(Planner, "_reading", reading)
     cluster.ingest(DATABASE, "N", pa.table({"a": [1, 2], "s": ["x", None]}), create=True)
     df: Any = read("N")
     assert [column.nullable for column in df.schema] == [True, True]
@@ -540,4 +550,5 @@ def test_nulls_are_where_they_were_and_do_not_show_in_schemas(
         query.stop()
     assert sorted(pushing.table("nulls").collect(), key=str) == [(1, "x"), (2, ""), (None, "z")]
     assert sum(progress.numInputRows for progress in query.recentProgress) == 3
+    assert told == [[0, 1], [1]]
     assert sorted(read("N").collect(), key=str) == [(1, "x"), (2, ""), (None, "z")]

@@ -258,7 +258,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
         rest = rest == null ? filter : new And(rest, filter);
       }
       if (rest != null) result = new org.apache.spark.sql.catalyst.plans.logical.Filter(rest, result);
-      return chain.sameAs(output) ? result : new Project(chain.projections, result);
+      return same(seq(output), chain.projections) ? result : new Project(chain.projections, result);
     }
 
     private Chain chainOf(LogicalPlan node) {
@@ -401,16 +401,6 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
       for (int i = 0; i < scan.output().size(); i++)
         if (used.contains((NamedExpression) scan.output().apply(i))) found.add(Integer.valueOf(i));
       return found;
-    }
-
-    boolean sameAs(List output) {
-      if (projections.size() != output.size()) return false;
-      for (int i = 0; i < output.size(); i++) {
-        if (!(projections.apply(i) instanceof AttributeReference)) return false;
-        AttributeReference column = (AttributeReference) projections.apply(i);
-        if (column.exprId().id() != ((AttributeReference) output.get(i)).exprId().id()) return false;
-      }
-      return true;
     }
 
     List encodeAll(scala.collection.immutable.Seq expressions) {
@@ -560,12 +550,28 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
     options.putAll((Map) answer.get("options"));
     Scan scan = new KustoScan(relation.relation().table().name(), schema, options, query,
         (String) answer.get("description"), (Number) answer.get("rows"), (Number) answer.get("bytes"));
+    return withScan(relation, scan, output);
+  }
+
+  // Public, as what follows, for the strategies, whose classes come from other loaders.
+  public static LogicalPlan withScan(DataSourceV2ScanRelation relation, Scan scan, List output) {
     // Versions of Spark differ in what follows the first three parts.
     Object[] parts = new Object[relation.productArity()];
     for (int i = 0; i < parts.length; i++) parts[i] = relation.productElement(i);
     parts[1] = scan;
     parts[2] = seq(output);
     return (LogicalPlan) relation.makeCopy(parts);
+  }
+
+  // Whether projections give just the columns that are there.
+  public static boolean same(scala.collection.immutable.Seq output, scala.collection.immutable.Seq projections) {
+    if (output.size() != projections.size()) return false;
+    for (int i = 0; i < output.size(); i++) {
+      if (!(projections.apply(i) instanceof AttributeReference)) return false;
+      AttributeReference column = (AttributeReference) projections.apply(i);
+      if (column.exprId().id() != ((AttributeReference) output.apply(i)).exprId().id()) return false;
+    }
+    return true;
   }
 
   // A Python scan that says how large it is (so that small tables are broadcast) and what was pushed.

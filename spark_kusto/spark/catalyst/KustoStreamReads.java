@@ -6,79 +6,45 @@
 
 import java.util.*;
 import org.apache.spark.rdd.RDD;
-import org.apache.spark.sql.catalyst.expressions.And;
 import org.apache.spark.sql.catalyst.expressions.Attribute;
 import org.apache.spark.sql.catalyst.expressions.AttributeReference;
-import org.apache.spark.sql.catalyst.expressions.Expression;
 import org.apache.spark.sql.catalyst.expressions.GenericInternalRow;
-import org.apache.spark.sql.catalyst.expressions.NamedExpression$;
-import org.apache.spark.sql.catalyst.expressions.PythonUDF;
-import org.apache.spark.sql.catalyst.plans.logical.LogicalPlan;
 import org.apache.spark.sql.catalyst.plans.physical.UnknownPartitioning;
 import org.apache.spark.sql.connector.read.Scan;
 import org.apache.spark.sql.connector.read.streaming.MicroBatchStream;
 import org.apache.spark.sql.connector.read.streaming.Offset;
-import org.apache.spark.sql.execution.FilterExec;
-import org.apache.spark.sql.execution.ProjectExec;
 import org.apache.spark.sql.execution.RDDScanExec;
 import org.apache.spark.sql.execution.SparkPlan;
 import org.apache.spark.sql.execution.datasources.v2.MicroBatchScanExec;
 import org.apache.spark.sql.execution.datasources.v2.StreamingDataSourceV2ScanRelation;
-import org.apache.spark.sql.internal.SQLConf;
-import org.apache.spark.sql.types.BinaryType$;
-import org.apache.spark.sql.types.Metadata;
 import org.apache.spark.sql.types.StructType;
 
-public class KustoStreamReads extends org.apache.spark.sql.execution.SparkStrategy {
+public class KustoStreamReads implements java.util.function.Function {
   private final java.util.function.Function planner;
   private final Set names;
-  private boolean warned = false;
 
   public KustoStreamReads(java.util.function.Function planner, String[] names) {
     this.planner = planner;
     this.names = new HashSet(Arrays.asList(names));
   }
 
-  public scala.collection.immutable.Seq apply(LogicalPlan plan) {
-    SparkPlan made = null;
-    try {
-      made = planned(plan);
-    } catch (Exception e) {
-      if (!warned) org.slf4j.LoggerFactory.getLogger("spark_kusto").warn("kusto streams are left to Spark to plan", e);
-      warned = true;
-    }
-    return seq(made == null ? new ArrayList() : Collections.singletonList(made));
-  }
-
-  private SparkPlan planned(LogicalPlan plan) throws Exception {
-    scala.Option matched = org.apache.spark.sql.catalyst.planning.PhysicalOperation$.MODULE$.unapply(plan);
-    if (matched.isEmpty()) return null;
-    scala.Tuple3 parts = (scala.Tuple3) matched.get();
-    if (!(parts._3() instanceof StreamingDataSourceV2ScanRelation)) return null;
-    StreamingDataSourceV2ScanRelation relation = (StreamingDataSourceV2ScanRelation) parts._3();
+  // The plan of a micro-batch's scan, for KustoTaskReads; null if it is none of ours.
+  public Object apply(Object plan) {
+    if (!(plan instanceof StreamingDataSourceV2ScanRelation)) return null;
+    StreamingDataSourceV2ScanRelation relation = (StreamingDataSourceV2ScanRelation) plan;
     if (relation.startOffset().isEmpty() || relation.endOffset().isEmpty()) return null;
     if (!(relation.stream() instanceof MicroBatchStream)) return null;
     if (!relation.stream().getClass().getName().contains(".python.")) return null;
     if (!names.contains(relation.relation().table().name().toLowerCase(Locale.ROOT))) return null;
-    if (!"true".equalsIgnoreCase(SQLConf.get().getConfString("spark.kusto.taskReads.enabled", "true"))) return null;
     StructType schema = new StructType();
     for (int i = 0; i < relation.output().size(); i++) {
       Attribute column = (Attribute) relation.output().apply(i);
       schema = schema.add(column.name(), column.dataType(), true);
     }
-    SparkPlan result = new TaskScan((scala.collection.immutable.Seq) relation.output(), relation.scan(),
+    return new TaskScan((scala.collection.immutable.Seq) relation.output(), relation.scan(),
         (MicroBatchStream) relation.stream(), (Offset) relation.startOffset().get(),
         (Offset) relation.endOffset().get(), scala.Option.empty(), scala.Option.empty(),
         new Reading(planner, schema));
-    scala.collection.immutable.Seq filters = (scala.collection.immutable.Seq) parts._2();
-    Expression condition = null;
-    for (int i = 0; i < filters.size(); i++) {
-      Expression filter = (Expression) filters.apply(i);
-      condition = condition == null ? filter : new And(condition, filter);
-    }
-    if (condition != null) result = new FilterExec(condition, result);
-    if (KustoTaskReads.same(result.output(), (scala.collection.immutable.Seq) parts._1())) return result;
-    return new ProjectExec((scala.collection.immutable.Seq) parts._1(), result);
   }
 
   // Who knows the function that reads tasks, and the columns it gives.
@@ -121,10 +87,10 @@ public class KustoStreamReads extends org.apache.spark.sql.execution.SparkStrate
         int place = ((Number) places.get(i)).intValue();
         columns.set(place, ((AttributeReference) columns.get(place)).withNullability(false));
       }
-      return seq(columns);
+      return KustoTaskReads.seq(columns);
     }
 
-    public scala.collection.immutable.Seq otherCopyArgs() { return seq(Collections.singletonList(reading)); }
+    public scala.collection.immutable.Seq otherCopyArgs() { return KustoTaskReads.seq(Collections.singletonList(reading)); }
 
     public synchronized RDD inputRDD() {
       if (rows == null) rows = read();
@@ -145,29 +111,18 @@ public class KustoStreamReads extends org.apache.spark.sql.execution.SparkStrate
           if (i == 0) answer = reading.function(task);
         }
       } catch (Exception e) {
+        org.slf4j.LoggerFactory.getLogger("spark_kusto").warn("a kusto micro-batch is left to Spark to read", e);
         answer = null;
       }
       // An empty batch, or a Spark of another make.
       if (answer == null) return super.inputRDD();
-      AttributeReference task = new AttributeReference("task", BinaryType$.MODULE$, true, Metadata.empty(),
-          NamedExpression$.MODULE$.newExprId(), seq(new ArrayList()));
-      List input = Collections.singletonList(task);
-      int count = Math.max(1, tasks.size());
+      List input = KustoTaskReads.taskColumn();
       RDD given = new org.apache.spark.api.java.JavaSparkContext(org.apache.spark.SparkContext.getOrCreate())
-          .parallelize(tasks, count).rdd();
-      SparkPlan named = new RDDScanExec(seq(input), given, "kusto tasks", new UnknownPartitioning(count),
-          seq(new ArrayList()), scala.Option.empty());
-      Expression function = new PythonUDF("read",
-          (org.apache.spark.api.python.PythonFunction) answer.get(0), reading.schema, seq(input),
-          org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
-          NamedExpression$.MODULE$.newExprId());
-      return new org.apache.spark.sql.execution.python.MapInArrowExec(function,
-          neverNull(output(), (List) answer.get(1)), named, false,
-          scala.Option.empty()).execute();
+          .parallelize(tasks, tasks.size()).rdd();
+      SparkPlan named = new RDDScanExec(KustoTaskReads.seq(input), given, "kusto tasks",
+          new UnknownPartitioning(tasks.size()), KustoTaskReads.seq(new ArrayList()), scala.Option.empty());
+      return KustoTaskReads.mapped((org.apache.spark.api.python.PythonFunction) answer.get(0), reading.schema, input,
+          named, neverNull(output(), (List) answer.get(1))).execute();
     }
-  }
-
-  private static scala.collection.immutable.Seq seq(List items) {
-    return scala.jdk.javaapi.CollectionConverters.asScala(items).toSeq();
   }
 }

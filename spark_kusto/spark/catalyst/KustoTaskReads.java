@@ -27,16 +27,21 @@ import org.apache.spark.sql.execution.datasources.v2.DataSourceV2ScanRelation;
 import org.apache.spark.sql.internal.SQLConf;
 import org.apache.spark.sql.types.BinaryType$;
 import org.apache.spark.sql.types.Metadata;
+import org.apache.spark.sql.types.StructType;
 
 public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy {
   private static final int KEPT = 64;
   private final java.util.function.Function planner;
+  private java.util.function.Function streams = null;
   private final com.fasterxml.jackson.databind.ObjectMapper json = new com.fasterxml.jackson.databind.ObjectMapper();
   // Scans of one query that read the same share their tasks: Spark then sees that they are the same.
   private final LinkedHashMap planned = new LinkedHashMap();
   private boolean warned = false;
 
   public KustoTaskReads(java.util.function.Function planner, String[] names) { this.planner = planner; }
+
+  // What plans the scans of streams, where this Spark takes it.
+  public void plansStreamsBy(java.util.function.Function streams) { this.streams = streams; }
 
   public scala.collection.immutable.Seq apply(LogicalPlan plan) {
     SparkPlan made = null;
@@ -54,10 +59,6 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     scala.Option matched = org.apache.spark.sql.catalyst.planning.PhysicalOperation$.MODULE$.unapply(plan);
     if (matched.isEmpty()) return null;
     scala.Tuple3 parts = (scala.Tuple3) matched.get();
-    if (!(parts._3() instanceof DataSourceV2ScanRelation)) return null;
-    DataSourceV2ScanRelation relation = (DataSourceV2ScanRelation) parts._3();
-    if (!(relation.scan() instanceof KustoPushDown.KustoScan)) return null;
-    if (((KustoPushDown.KustoScan) relation.scan()).givesTasks()) return null;
     if (!"true".equalsIgnoreCase(SQLConf.get().getConfString("spark.kusto.taskReads.enabled", "true"))) return null;
     scala.collection.immutable.Seq projections = (scala.collection.immutable.Seq) parts._1();
     scala.collection.immutable.Seq filters = (scala.collection.immutable.Seq) parts._2();
@@ -67,21 +68,25 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
       Expression filter = (Expression) filters.apply(i);
       condition = condition == null ? filter : new And(condition, filter);
     }
-    SparkPlan result = read(relation, (KustoPushDown.KustoScan) relation.scan());
+    SparkPlan result = scanned((LogicalPlan) parts._3());
     if (result == null) return null;
     if (condition != null) result = new FilterExec(condition, result);
-    if (same(result.output(), projections)) return result;
+    if (KustoPushDown.same(result.output(), projections)) return result;
     return new ProjectExec(projections, result);
   }
 
-  private SparkPlan read(DataSourceV2ScanRelation relation, KustoPushDown.KustoScan scan) throws Exception {
+  // The plan of one scan; null if it is none of ours.
+  private SparkPlan scanned(LogicalPlan plan) throws Exception {
+    if (!(plan instanceof DataSourceV2ScanRelation)) return streams == null ? null : (SparkPlan) streams.apply(plan);
+    DataSourceV2ScanRelation relation = (DataSourceV2ScanRelation) plan;
+    if (!(relation.scan() instanceof KustoPushDown.KustoScan)) return null;
+    KustoPushDown.KustoScan scan = (KustoPushDown.KustoScan) relation.scan();
+    if (scan.givesTasks()) return null;
     Object[] tasks = tasks(scan);
     if (tasks == null) return null;
-    AttributeReference task = new AttributeReference("task", BinaryType$.MODULE$, true, Metadata.empty(),
-        NamedExpression$.MODULE$.newExprId(), seq(new ArrayList()));
-    List input = Collections.singletonList(task);
+    List input = taskColumn();
     SparkPlan rows;
-    if (tasks[0] == null) rows = planLater(deferred(relation, scan, input));
+    if (tasks[0] == null) rows = planLater(KustoPushDown.withScan(relation, scan.tasks(), input));
     else {
       org.apache.spark.rdd.RDD rdd = (org.apache.spark.rdd.RDD) tasks[0];
       Partitioning partitioning;
@@ -91,32 +96,21 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
       rows = new RDDScanExec(seq(input), rdd, scan.description(), partitioning, seq(new ArrayList()),
           scala.Option.empty());
     }
-    Expression function = new PythonUDF("read", (org.apache.spark.api.python.PythonFunction) tasks[1], scan.schema,
-        seq(input), org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
+    return mapped((org.apache.spark.api.python.PythonFunction) tasks[1], scan.schema, input, rows, relation.output());
+  }
+
+  public static List taskColumn() {
+    return Collections.singletonList(new AttributeReference("task", BinaryType$.MODULE$, true, Metadata.empty(),
+        NamedExpression$.MODULE$.newExprId(), seq(new ArrayList())));
+  }
+
+  // What reads tasks, which are rows of one column.
+  public static SparkPlan mapped(org.apache.spark.api.python.PythonFunction function, StructType schema, List task,
+      SparkPlan rows, scala.collection.immutable.Seq output) {
+    Expression call = new PythonUDF("read", function, schema, seq(task),
+        org.apache.spark.api.python.PythonEvalType.SQL_MAP_ARROW_ITER_UDF(), true,
         NamedExpression$.MODULE$.newExprId());
-    return new org.apache.spark.sql.execution.python.MapInArrowExec(function, relation.output(), rows, false,
-        scala.Option.empty());
-  }
-
-  // Whether a projection gives just what is there.
-  public static boolean same(scala.collection.immutable.Seq output, scala.collection.immutable.Seq projections) {
-    if (output.size() != projections.size()) return false;
-    for (int i = 0; i < output.size(); i++) {
-      if (!(projections.apply(i) instanceof AttributeReference)) return false;
-      if (((AttributeReference) projections.apply(i)).exprId().id() != ((AttributeReference) output.apply(i)).exprId().id())
-        return false;
-    }
-    return true;
-  }
-
-  // The tasks of a read that is planned when it runs.
-  private LogicalPlan deferred(DataSourceV2ScanRelation relation, KustoPushDown.KustoScan scan, List output) {
-    // Versions of Spark differ in what follows the first three parts.
-    Object[] parts = new Object[relation.productArity()];
-    for (int i = 0; i < parts.length; i++) parts[i] = relation.productElement(i);
-    parts[1] = scan.tasks();
-    parts[2] = seq(output);
-    return (LogicalPlan) relation.makeCopy(parts);
+    return new org.apache.spark.sql.execution.python.MapInArrowExec(call, output, rows, false, scala.Option.empty());
   }
 
   // The tasks as rows of their own partitions (null: planned when they run), and the Python function that reads them.
@@ -151,7 +145,7 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     return made;
   }
 
-  private static scala.collection.immutable.Seq seq(List items) {
+  public static scala.collection.immutable.Seq seq(List items) {
     return scala.jdk.javaapi.CollectionConverters.asScala(items).toSeq();
   }
 }
