@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import warnings
+import weakref
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -43,6 +44,8 @@ _warned = False
 _proxies: list[Any] = []
 # By application: the rule and the strategy.
 _made: dict[str, tuple[Any, Any]] = {}
+# Sessions that have it: to ask the JVM for its rules takes as long as to plan a read.
+_installed: weakref.WeakSet[SparkSession] = weakref.WeakSet()
 _lock = threading.Lock()
 
 
@@ -93,7 +96,9 @@ def install_push_down(spark: SparkSession) -> bool:
         )
         return False
     try:
-        _install(spark, jsession)
+        if spark not in _installed:
+            _install(spark, jsession)
+            _installed.add(spark)
     except Exception as error:  # noqa: BLE001 - whatever a platform forbids, reads work without the rule
         reason = (str(error).strip() or type(error).__name__).splitlines()
         _warn(f"Push-down by itself could not be installed, reads work without it: {' '.join(reason[:2])}")

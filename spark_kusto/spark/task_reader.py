@@ -66,5 +66,6 @@ def acknowledge_input() -> None:
             with socket.socket(fileno=os.dup(descriptor)) as connection:
                 if connection.family in (socket.AF_INET, socket.AF_INET6):
                     connection.setsockopt(socket.IPPROTO_TCP, option, 1)
+                    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError:
             continue  # closed meanwhile, or no connection

@@ -81,6 +81,23 @@ def test_longs_wrap_around_over_computed_operands() -> None:
     assert row == (wrapped(MOST * 31), wrapped(MOST * 31 + 7), wrapped(third * 4))
 
 
+@pytest.mark.parametrize("kind", ["int", "long"])
+@pytest.mark.parametrize("divisor", [1, 2, 7, 92, -3, 100, 4294967296])
+def test_remainders_of_columns_are_never_negative(kind: str, divisor: int) -> None:
+    least, most = (LEAST, MOST) if kind == "long" else (-(2**31), 2**31 - 1)
+    values: list[int | None] = [7, -93, 107, -7, -100, 0, least, most, None]
+    listed = ", ".join(f"{kind}({'null' if value is None else value})" for value in values)
+    table = f"datatable(a: {kind})[{listed}]"
+    rests = [None if value is None else value % abs(divisor) for value in values]
+    assert [row[0] for row in rows_of(f"{table} | project a % {divisor}")] == rests
+    for wanted in (0, 1, 7, 64, -93, 107):
+        found = [wanted == rest for rest in rests]
+        for test in (f"a % {divisor} == {wanted}", f"{wanted} == a % {divisor}"):
+            assert [row[0] for row in rows_of(f"{table} | project {test}")] == found, test
+            assert len(rows_of(f"{table} | where {test}")) == sum(found), test
+            assert len(rows_of(f"{table} | where not({test})")) == len(found) - sum(found), test
+
+
 @pytest.mark.parametrize(
     "divisor", [1, -1, 3, -3, 4611686018427387904, 9223372036854775807, -9223372036854775807]
 )

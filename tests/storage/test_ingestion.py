@@ -6,6 +6,7 @@ import datetime as dt
 import errno
 import os
 import pickle
+import random
 import threading
 from pathlib import Path
 from typing import Any
@@ -408,3 +409,26 @@ def test_a_catalog_on_a_full_disk(database: Database) -> None:
     assert read(database, "T") == [1]
     ingest(database, "T", {"a": [2]})
     assert read(database, "T") == [1, 2]
+
+
+def test_reals_are_compressed_where_that_makes_them_smaller(database: Database) -> None:
+    generator = random.Random(7)
+    rows = 20_000
+    data = {
+        "noise": [generator.random() for _ in range(rows)],
+        "steps": [number / 8 for number in range(rows)],
+        "gaps": [None if number % 3 else generator.gauss(0, 1e6) for number in range(rows)],
+        "absent": pa.nulls(rows, pa.float64()),
+        "text": [f"row {number}" for number in range(rows)],
+    }
+    _, staged = stage(database, "T", pa.table(data))
+    group = pq.ParquetFile(staged[0].path).metadata.row_group(0)
+    columns = [group.column(number) for number in range(group.num_columns)]
+    kinds = {column.path_in_schema: column.compression for column in columns}
+    assert kinds == {
+        "noise": "UNCOMPRESSED",
+        "steps": "ZSTD",
+        "gaps": "UNCOMPRESSED",
+        "absent": "ZSTD",
+        "text": "ZSTD",
+    }

@@ -9,10 +9,11 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from spark_kusto.kql.binder.conversion import apply, convert
-from spark_kusto.kql.plan import Apply, Expr, Literal
+from spark_kusto.kql.plan import Apply, Column, Expr, Literal
 from spark_kusto.kql.registry import (
     ANY,
     BOOL,
@@ -137,6 +138,10 @@ def _remainder(call: Emission) -> str:
     value = call.arguments[1].value
     if isinstance(value, int) and 0 < abs(value) < 1 << 62:
         size = abs(value)
+        if left.isidentifier():
+            # DuckDB computes the remainder, which is what costs, once.
+            rest = f"({left} % {size})::BIGINT"
+            return f"({rest} + ({rest} >> 63 & {size}))"
         return f"((({left} % {size}) + {size}) % {size})::BIGINT"
     return call.once(
         "CASE WHEN {b} = 0 THEN NULL WHEN {b} = -1 THEN {a} & 0 WHEN {a} % {b} >= 0 THEN {a} % {b}"
@@ -549,17 +554,47 @@ def _divisible(expression: Expr) -> Expr:
     return expression
 
 
+def _congruent(call: Emission) -> str:
+    """SQL of ``x % n == rest``, given x, n, the rest, and the rest of a negative x."""
+    value, size, rest, below = call.sql
+    test = f"({value} % {size} = {rest} OR {value} % {size} = {below})"
+    return test if call.filter_position or not call.arguments[0].nullable else f"coalesce({test}, false)"
+
+
+_CONGRUENT = {kind: ScalarRow("congruent", (overload([kind] * 4, BOOL, _congruent),)) for kind in (INT, LONG)}
+
+
+def _leaves(expression: Expr, rest: Expr) -> Expr | None:
+    """``x % n == rest`` for a column and constants; None for anything else.
+
+    To DuckDB two remainders of the sign of x are one computation, and cheaper than making one positive.
+    """
+    if not (isinstance(expression, Apply) and expression.name == "%" and expression.type is LONG):
+        return None
+    left, size = expression.arguments
+    if not (isinstance(left, Column) and left.type in _CONGRUENT and _is_small(size)):
+        return None
+    if not (_is_small(rest) and isinstance(size, Literal) and isinstance(rest, Literal)):
+        return None
+    if rest.type not in INTEGER or rest.value >= size.value:
+        return None
+    values = (size.value, rest.value, rest.value - size.value)
+    row = _CONGRUENT[left.type]
+    constants = (Literal(left.type, nullable=False, value=value) for value in values)
+    return replace(apply(row, row.overloads[0], (left, *constants)), nullable=False)
+
+
 def comparison(sign: str, left: Expr, right: Expr) -> Expr | None:
     """``left sign right``, or None if these types cannot be compared."""
     if sign in ("==", "!=") and isinstance(right, Literal) and right.value == 0:
         left = _divisible(left)
+    if sign == "==" and (test := _leaves(left, right)) is not None:
+        return test
     sides = comparable(left, right, sign) or _text_with_constant(sign, left, right)
     if sides is None:
         return None
     row = _COMPARISON_ROWS[sign]
     result = apply(row, row.overloads[0], sides)
     if sign in ("==", "!=") and not (sides[0].nullable and sides[1].nullable):
-        from dataclasses import replace
-
         return replace(result, nullable=False)
     return result
