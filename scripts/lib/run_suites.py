@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from xml.etree import ElementTree
 
+from scripts.lib.linked_spark import linked_spark
 from scripts.lib.shared_classes import archive_options
 
 # Suites whose tests share something big, a JVM or a server, and how pytest-xdist spreads them: test by test
@@ -177,7 +178,10 @@ def main(arguments: Sequence[str]) -> int:
     reports = root / ".pytest_cache" / "suites"
     reports.mkdir(parents=True, exist_ok=True)
     started = time.monotonic()
-    if "SPARK_SUBMIT_OPTS" not in os.environ and any(_has_jvms(suite) for suite in chosen):
+    has_jvms = any(_has_jvms(suite) for suite in chosen)
+    if has_jvms and "SPARK_HOME" not in os.environ:
+        os.environ["SPARK_HOME"] = str(linked_spark())
+    if has_jvms and "SPARK_SUBMIT_OPTS" not in os.environ:
         os.environ["SPARK_SUBMIT_OPTS"] = f"{JVM} {archive_options(root / '.pytest_cache', JVM)}".strip()
     outcomes = [run(suite, reports, extra) for suite in chosen]
     seconds = time.monotonic() - started

@@ -95,5 +95,6 @@ def _identity(options: str) -> str:
     version = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
     spec = util.find_spec("pyspark")
     where = "" if spec is None else str(spec.origin)
-    text = "\n".join((version, where, metadata.version("pyspark"), options))
+    home_of_spark = os.environ.get("SPARK_HOME", "")
+    text = "\n".join((version, where, home_of_spark, metadata.version("pyspark"), options))
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -35,9 +35,10 @@ from spark_kusto.client.staged_writes import (
 )
 from spark_kusto.engine.activity import Activity
 from spark_kusto.engine.engine import Engine
-from spark_kusto.engine.ingesting import EngineIngest, IngestOutcome, failure_note
+from spark_kusto.engine.ingesting import IngestOutcome
 from spark_kusto.engine.properties import IngestProperties, Replace, properties_from
 from spark_kusto.engine.running import QueryRun, ResultTable
+from spark_kusto.engine.staging import EngineIngest, failure_note
 from spark_kusto.errors import KustoError, OptionError
 from spark_kusto.types import Column
 from spark_kusto.types.results import result_batch
@@ -113,6 +114,7 @@ class EmbeddedCluster(Cluster):
 
     def statistics(self, database: str, kql: str) -> ScanStatistics:
         """Rows and bytes of what the query reads."""
+        check_text("query", kql)
         prepared = self.engine.querying.compile(database, kql)
         return ScanStatistics(prepared.rows, prepared.bytes)
 
@@ -143,6 +145,7 @@ class EmbeddedCluster(Cluster):
         listed: bool = True,
     ) -> ScanPlan:
         """Cut a query into tasks; see :meth:`Cluster.plan_scan`."""
+        check_text("query", kql)
         engine = self.engine
         home = engine.database(database)
 
@@ -305,6 +308,7 @@ class EmbeddedCluster(Cluster):
         renew: bool = False,
     ) -> IngestPlan:
         """Begin an ingestion; see :meth:`Cluster.begin_ingest`."""
+        check_replace(replace)
         home = self.engine.database(database)
         if staging is not None and lease is None:
             # Executors that do not see the directory cannot renew the lease.

@@ -6,7 +6,7 @@ written, and come down while they are read; executors get the right to read one 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from spark_kusto.staging import DownloadGrant, StagedBlob, StagingDirectory, TransientStorage
     from spark_kusto.staging.streams import BlobWriter
     from spark_kusto.storage import Database
+    from spark_kusto.types import Column
 
 AUTOMATIC_BYTES = 128 * 1024 * 1024
 """Stored bytes that a query reads from which on its result is exported without being asked for."""
@@ -107,6 +108,18 @@ class BlobTask:
 
     grant: DownloadGrant
     fields: tuple[int, ...] | None = None
+
+    def batches(self, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+        """See :func:`read_blob_task`; the blob has the columns."""
+        return read_blob_task(self)
+
+    def is_present(self) -> bool:
+        """Whether the blob can still be read.
+
+        Raises:
+            StagingError: the blob storage does not answer.
+        """
+        return self.grant.is_present()
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.client.cluster import StagedFiles
-from spark_kusto.engine.ingesting import EngineIngest
-from spark_kusto.engine.ingesting import stage as stage_files
+from spark_kusto.engine.staging import EngineIngest
+from spark_kusto.engine.staging import stage as stage_files
 from spark_kusto.errors import StagingError
 from spark_kusto.storage import IngestOperation, StagedFile
 from spark_kusto.storage import files as fs
@@ -48,6 +48,10 @@ class BlobIngest:
     begun: EngineIngest
     directory: str
     grant: UploadGrant
+
+    def stage(self, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
+        """See :func:`stage_to_blobs`."""
+        return stage_to_blobs(self, batches)
 
 
 @dataclass(frozen=True)

@@ -1,25 +1,40 @@
-"""What executors do: read a scan's task, stage a partition's rows. No catalog is opened."""
+"""What executors do: read a scan's task, stage a partition's rows. No catalog is opened.
+
+Only what a task needs is loaded: each kind of task says itself how it is read, and is known when it arrives.
+"""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from spark_kusto.client.cluster import IngestPlan, ScanTask, StagedFiles
-from spark_kusto.client.remote.reads import ExportTask, QueryTask
-from spark_kusto.client.remote.staging import RemoteIngest, stage_remote
-from spark_kusto.client.staged_reads import BlobTask, read_blob_task
-from spark_kusto.client.staged_writes import BlobIngest, stage_to_blobs
-from spark_kusto.engine.exporting import FileTask, read_file_task
-from spark_kusto.engine.ingesting import EngineIngest
-from spark_kusto.engine.ingesting import stage as stage_files
-from spark_kusto.engine.tasks import ReadTask, read_task
+from spark_kusto.engine.staging import EngineIngest
+from spark_kusto.engine.staging import stage as stage_files
 from spark_kusto.storage.sweeping import name_writer
 from spark_kusto.types.results import result_batch, spark_batch
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from spark_kusto.types import Column
+
+
+class Readable(Protocol):
+    """A part of a scan: files of the cluster, an exported file or blob, or a query of a remote cluster."""
+
+    def batches(self, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+        """Its rows in storage form, with these columns."""
+
+    def is_present(self) -> bool:
+        """Whether it can still be read."""
+
+
+class Stageable(Protocol):
+    """A begun ingestion whose executors upload."""
+
+    def stage(self, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
+        """Upload a partition's batches; the message for the driver."""
 
 
 def read_scan(task: ScanTask) -> Iterator[pa.RecordBatch]:
@@ -34,17 +49,9 @@ def read_scan(task: ScanTask) -> Iterator[pa.RecordBatch]:
         CorruptExtentError: a file cannot be read.
     """
     shape = spark_batch if task.shape == "spark" else result_batch
-    for batch in _stored(task):
+    part: Readable = task.payload
+    for batch in part.batches(task.columns):
         yield shape(batch, task.columns)
-
-
-def _stored(task: ScanTask) -> Iterator[pa.RecordBatch]:
-    payload: ReadTask | FileTask | BlobTask | QueryTask | ExportTask = task.payload
-    if isinstance(payload, ReadTask):
-        return read_task(payload)
-    if isinstance(payload, QueryTask | ExportTask):
-        return payload.batches(task.columns)
-    return read_file_task(payload) if isinstance(payload, FileTask) else read_blob_task(payload)
 
 
 def is_present(task: ScanTask) -> bool:
@@ -53,14 +60,8 @@ def is_present(task: ScanTask) -> bool:
     Raises:
         StagingError: the blob storage does not answer.
     """
-    payload = task.payload
-    if isinstance(payload, BlobTask | ExportTask):
-        return payload.grant.is_present()
-    if isinstance(payload, FileTask):
-        return os.path.exists(payload.path)
-    if isinstance(payload, ReadTask):
-        return all(os.path.exists(file.path) for source in payload.sources.values() for file in source.files)
-    return True
+    part: Readable = task.payload
+    return part.is_present()
 
 
 def announce_writer(plan: IngestPlan, writer_id: str) -> None:
@@ -79,11 +80,10 @@ def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
         StorageFullError: no space is left.
         StagingError: a file cannot be uploaded.
     """
-    if isinstance(plan.payload, BlobIngest):
-        return stage_to_blobs(plan.payload, batches)
-    if isinstance(plan.payload, RemoteIngest):
-        return stage_remote(plan.payload, batches)
-    begun: EngineIngest = plan.payload
+    if not isinstance(plan.payload, EngineIngest):
+        uploading: Stageable = plan.payload
+        return uploading.stage(batches)
+    begun = plan.payload
     files, errors = stage_files(begun, batches)
     return StagedFiles(
         operation_id=begun.operation.id,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spark_kusto.client.cluster import IngestPlan
-from spark_kusto.engine.ingesting import EngineIngest
+from spark_kusto.engine.staging import EngineIngest
 from spark_kusto.storage.staging import ROWS_SUFFIX
 
 

@@ -273,6 +273,14 @@ class FileTask:
 
     path: str
 
+    def batches(self, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+        """See :func:`read_file_task`; the file has the columns."""
+        return read_file_task(self)
+
+    def is_present(self) -> bool:
+        """Whether the file can still be read."""
+        return os.path.exists(self.path)
+
 
 def read_file_task(task: FileTask) -> Iterator[pa.RecordBatch]:
     """The batches of an exported file, in the form of :func:`read_task`'s.

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from spark_kusto.engine import policies
-from spark_kusto.engine.ingesting import QUEUE_LEASE_SECONDS, EngineIngest, IngestOutcome
+from spark_kusto.engine.ingesting import QUEUE_LEASE_SECONDS, IngestOutcome
+from spark_kusto.engine.staging import EngineIngest
 from spark_kusto.errors import (
     CorruptExtentError,
     EntityNotFoundError,

@@ -7,7 +7,7 @@ the same path reads it with one DuckDB instance of its own.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,14 @@ class ReadTask:
     seconds: float | None = None
     database: str = ""
     columns: tuple[Column, ...] = field(default=())
+
+    def batches(self, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
+        """See :func:`read_task`; the columns are the query's own."""
+        return read_task(self)
+
+    def is_present(self) -> bool:
+        """Whether its files can still be read."""
+        return all(os.path.exists(file.path) for source in self.sources.values() for file in source.files)
 
 
 def read_task(

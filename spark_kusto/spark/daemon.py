@@ -8,7 +8,11 @@ whose worker was thrown away.
 from __future__ import annotations
 
 import gc
+import sys
+import zipfile
 from importlib import import_module
+from importlib.machinery import PathFinder
+from pathlib import Path
 
 _LOADED = (
     "pandas",
@@ -27,6 +31,30 @@ _LOADED = (
 )
 
 
+_ARCHIVE = "pyspark.zip"
+_VERSION = "version.py"
+
+
+def _prefer_installed() -> None:
+    """Import PySpark from where it is installed, if that is the version that Spark put on the path.
+
+    Spark puts its own archive first, of sources that every process compiles again, which takes a second.
+    """
+    archives = [entry for entry in sys.path if Path(entry).name == _ARCHIVE]
+    others = [entry for entry in sys.path if entry not in archives]
+    found = PathFinder.find_spec("pyspark", others)
+    if found is None or found.origin is None:
+        return
+    try:
+        installed = Path(found.origin).with_name(_VERSION).read_bytes()
+        for archive in archives:
+            with zipfile.ZipFile(archive) as packed:
+                if packed.read(f"pyspark/{_VERSION}") == installed:
+                    sys.path.remove(archive)
+    except (OSError, KeyError, zipfile.BadZipFile):
+        return
+
+
 def _load() -> None:
     for name in _LOADED:
         try:
@@ -39,6 +67,7 @@ def _load() -> None:
 
 
 if __name__ == "__main__":
+    _prefer_installed()
     _load()
     from pyspark.daemon import manager
 

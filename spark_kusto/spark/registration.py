@@ -141,7 +141,12 @@ def _make(spark: SparkSession, jvm: Any) -> tuple[Any, Any]:
     gateway: Any = spark.sparkContext._gateway
     ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
     rule_class = _compiled(jvm, _RULE, jvm.Thread.currentThread().getContextClassLoader())
-    proxy = PlannerProxy(Planner(spark.sparkContext))
+
+    def variables() -> Any:
+        sources = spark._jsparkSession.sessionState().dataSourceManager()
+        return sources.lookupDataSource(SOURCE_NAMES[0]).dataSourceCls().envVars()
+
+    proxy = PlannerProxy(Planner(spark.sparkContext, variables))
     names = gateway.new_array(jvm.String, len(SOURCE_NAMES))
     for i, name in enumerate(SOURCE_NAMES):
         names[i] = name

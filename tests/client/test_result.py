@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from decimal import Decimal
 from pathlib import Path
 
@@ -13,7 +13,7 @@ import pytest
 from spark_kusto import connect
 from spark_kusto.client import Cluster
 from spark_kusto.errors import NotAClusterError, OptionError
-from spark_kusto.types import KustoType
+from spark_kusto.types import Column, KustoType
 
 DATABASE = "NetDefaultDB"
 
@@ -111,6 +111,17 @@ def test_connecting(tmp_path: Path) -> None:
 def test_arguments_of_the_wrong_type_are_refused_by_name(tmp_path: Path, cluster: Cluster) -> None:
     with pytest.raises(OptionError, match="query is no text but of the type NoneType"):
         cluster.query(DATABASE, None)  # type: ignore[arg-type]
+    asks: list[Callable[..., object]] = [
+        cluster.schema,
+        cluster.statistics,
+        cluster.explain,
+        cluster.plan_scan,
+    ]
+    for ask in asks:
+        with pytest.raises(OptionError, match="query is no text but of the type bytes"):
+            ask(DATABASE, b"T")
+    with pytest.raises(OptionError, match="does not say what to replace"):
+        cluster.begin_ingest(DATABASE, "T", (Column("a", KustoType.LONG),), replace=True)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match="command is no text but of the type int"):
         cluster.execute(DATABASE, 1)  # type: ignore[arg-type]
     with pytest.raises(OptionError, match=r"'replace' is True.*Replace\(all=True\)"):

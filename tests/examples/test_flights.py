@@ -36,6 +36,8 @@ def test_the_quickstart_shows_that_the_aggregate_was_pushed_down(quickstart: str
     pushed = quickstart.partition("What was pushed down")[2]
     assert "| where" in pushed
     assert "| summarize" in pushed
+    # The query and nothing behind it.
+    assert pushed.partition("\n\n")[0].rstrip().endswith("a2=m3")
 
 
 def test_the_quickstart_can_be_run_again(quickstart: str, cluster: Path) -> None:

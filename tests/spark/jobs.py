@@ -59,7 +59,8 @@ def spark_home(folder: Path) -> Path:
     home = folder / "spark"
     home.mkdir(exist_ok=True)
     for entry in Path(pyspark.__file__).parent.iterdir():
-        if entry.name != "work" and not (home / entry.name).exists():
+        # Without its archive of PySpark, which every Python would compile again.
+        if entry.name not in ("work", "python") and not (home / entry.name).exists():
             (home / entry.name).symlink_to(entry)
     return home
 

@@ -28,19 +28,28 @@ def slow(batches):
 
 
 rows = spark.range(0, 20_000, 1, 8).mapInArrow(slow, "id bigint")
+few = spark.range(0, 60, 1, 4).mapInArrow(slow, "id bigint")
 result = write_kusto(rows, root, DATABASE, "T", tableCreateOptions="CreateIfNotExist")
 print("T", result.status, result.rows, result.bytes, result.extents, result.cursor, result.duration)
 write(spark.range(0, 70, 1, 2), root, "ByWriter")
+
+os.environ["SPARK_KUSTO_PROGRESS"] = "0"
+write_kusto(few, root, DATABASE, "Quiet", tableCreateOptions="CreateIfNotExist")
+del os.environ["SPARK_KUSTO_PROGRESS"]
+
+# What is no terminal.
+os.dup2(os.open(sys.argv[2], os.O_WRONLY | os.O_CREAT), 2)
+write_kusto(few, root, DATABASE, "Piped", tableCreateOptions="CreateIfNotExist")
 """
 LINE = re.compile(r"\rwriting to (\w+): ([\d,]+) rows, [\d.,]+ MB in (\d+) extents, [\d.,]+ MB/s")
 
 
-def _run(folder: Path, terminal: bool, **more: str) -> tuple[str, str]:
-    """The job's output and its errors, which go to a terminal or into a pipe."""
-    here, there = pty.openpty() if terminal else os.pipe()
+def _run(folder: Path) -> tuple[str, str, str]:
+    """What the job prints, what its terminal shows, and what it says in the end, to a file."""
+    here, there = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, str(script(folder, CODE)), str(folder / "cluster")],
-        env=environment(**more),
+        [sys.executable, str(script(folder, CODE)), str(folder / "cluster"), str(folder / "errors")],
+        env=environment(),
         stdout=subprocess.PIPE,
         stderr=there,
         text=True,
@@ -63,15 +72,15 @@ def _run(folder: Path, terminal: bool, **more: str) -> tuple[str, str]:
     printed, _ = process.communicate(timeout=600)
     reader.join(30)
     os.close(here)
-    errors = b"".join(parts).decode(errors="replace")
-    assert process.returncode == 0, errors[-4000:]
-    return printed, errors
+    shown = b"".join(parts).decode(errors="replace")
+    assert process.returncode == 0, shown[-4000:]
+    return printed, shown, (folder / "errors").read_text()
 
 
-def test_a_terminal_shows_how_far_a_write_is(tmp_path: Path) -> None:
-    printed, errors = _run(tmp_path, terminal=True)
+def test_a_write_says_how_far_it_is_where_someone_looks(tmp_path: Path) -> None:
+    printed, shown, errors = _run(tmp_path)
     seen: dict[str, list[tuple[int, int]]] = {}
-    for table, rows, extents in LINE.findall(errors):
+    for table, rows, extents in LINE.findall(shown):
         seen.setdefault(table, []).append((int(rows.replace(",", "")), int(extents)))
     # Rows are counted as their tasks end.
     assert seen["T"] == sorted(seen["T"])
@@ -82,16 +91,10 @@ def test_a_terminal_shows_how_far_a_write_is(tmp_path: Path) -> None:
     assert figures is not None, printed
     size, cursor = figures.groups()
     said = f"write to NetDefaultDB.T: committed, 20000 rows, {size} bytes, 8 extents, cursor {cursor}"
-    assert f"INFO spark_kusto.spark: {said}" in errors
-    assert re.search(r"INFO spark_kusto.spark: write to NetDefaultDB.ByWriter: committed, 70 rows", errors)
-
-
-def test_a_pipe_shows_nothing_but_the_log(tmp_path: Path) -> None:
-    _, errors = _run(tmp_path, terminal=False)
-    assert "writing to" not in errors
-    assert errors.count("INFO spark_kusto.spark: write to") == 2
-
-
-def test_the_line_can_be_turned_off(tmp_path: Path) -> None:
-    _, errors = _run(tmp_path, terminal=True, SPARK_KUSTO_PROGRESS="0")
+    assert f"INFO spark_kusto.spark: {said}" in shown
+    assert re.search(r"INFO spark_kusto.spark: write to NetDefaultDB.ByWriter: committed, 70 rows", shown)
+    # Turned off, and not for a terminal: nothing but the log.
+    assert "write to NetDefaultDB.Quiet: committed, 60 rows" in shown
+    assert "Quiet" not in seen
+    assert "write to NetDefaultDB.Piped: committed, 60 rows" in errors
     assert "writing to" not in errors

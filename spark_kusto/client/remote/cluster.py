@@ -153,10 +153,12 @@ class RemoteCluster(RemoteIngesting):
         self, database: str, kql: str, parameters: Mapping[str, object] | None = None
     ) -> tuple[Column, ...]:
         """The columns of a query's answer, asked for without rows."""
+        check_text("query", kql)
         return self.service.columns(database, f"{appendable(kql)}\n| take 0", parameters)
 
     def statistics(self, database: str, kql: str) -> ScanStatistics:
         """Rows and bytes of the table that the query reads; None for other queries than over one table."""
+        check_text("query", kql)
         found = table_query(kql)
         if found is None or not found.is_bounded:
             return ScanStatistics(None, None)
@@ -206,6 +208,7 @@ class RemoteCluster(RemoteIngesting):
         There are no snapshots of the past: ``snapshot`` and ``after`` bound the rows of one table by when
         they were ingested, and without them every task reads what is there when it runs.
         """
+        check_text("query", kql)
         text = appendable(kql)
         if after or snapshot:
             bounded = require_table(text, "A read bounded by cursors", row_wise=bool(after))

@@ -121,6 +121,7 @@ class RemoteIngesting(Cluster):
         Raises:
             UnsupportedError: what is replaced cannot be replaced in one transaction.
         """
+        check_replace(replace)
         properties = properties or IngestProperties()
         _check_offered(mode, replace, properties)
         known = tables.table_columns(self.service, database, table)

@@ -91,12 +91,24 @@ class QueryTask:
             tables.close()
             transport.close()
 
+    def is_present(self) -> bool:
+        """Always True: what it asks is there when it is asked."""
+        return True
+
 
 @dataclass(frozen=True)
 class ExportTask:
     """One file of an exported answer, and the right to read it; prints without secrets."""
 
     grant: DownloadGrant
+
+    def is_present(self) -> bool:
+        """Whether the file can still be read.
+
+        Raises:
+            StagingError: the blob storage does not answer.
+        """
+        return self.grant.is_present()
 
     def batches(self, columns: Sequence[Column]) -> Iterator[pa.RecordBatch]:
         """The file's rows.

@@ -83,6 +83,10 @@ class RemoteIngest:
         """The columns that files hold."""
         return tuple(filling.column for filling in self.fillings)
 
+    def stage(self, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
+        """See :func:`stage_remote`."""
+        return stage_remote(self, batches)
+
 
 @dataclass(frozen=True)
 class BlobPart:

@@ -47,8 +47,8 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   // Spark optimizes a query's subqueries by themselves; its tracker tells that they are one query's.
   private final Map queries = Collections.synchronizedMap(new WeakHashMap());
 
-  // How the rows of a read's tasks are called; the read's number follows.
-  public static final String READ = "kusto read ";
+  // Which read's tasks an RDD has as its rows: its id -> the read's number. A name would show in every plan.
+  private static final Map READS = Collections.synchronizedMap(new LinkedHashMap());
   // The option of a scan that gives the tasks of a read, whose columns it holds.
   private static final String TASKS = "__kusto_tasks";
 
@@ -59,6 +59,13 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
 
   // Tells the planner when the application ends, and when a read's tasks are about to run.
   public Object listener() { return new Listener(planner); }
+
+  public static void isRead(int rdd, Object number) {
+    synchronized (READS) {
+      READS.put(Integer.valueOf(rdd), number);
+      if (READS.size() > 1000) READS.remove(READS.keySet().iterator().next());
+    }
+  }
 
   public static class Listener extends org.apache.spark.scheduler.SparkListener {
     private final java.util.function.Function planner;
@@ -80,13 +87,13 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
       for (int i = 0; i < event.stageInfos().size(); i++) {
         scala.collection.immutable.Seq rdds = ((org.apache.spark.scheduler.StageInfo) event.stageInfos().apply(i)).rddInfos();
         for (int j = 0; j < rdds.size(); j++) {
-          String name = ((org.apache.spark.storage.RDDInfo) rdds.apply(j)).name();
-          if (name == null || !name.startsWith(READ)) continue;
+          Object read = READS.get(Integer.valueOf(((org.apache.spark.storage.RDDInfo) rdds.apply(j)).id()));
+          if (read == null) continue;
           // One execution may need several jobs.
-          if (told.containsKey(name) && Objects.equals(told.get(name), execution)) continue;
-          told.put(name, execution);
+          if (told.containsKey(read) && Objects.equals(told.get(read), execution)) continue;
+          told.put(read, execution);
           if (told.size() > 1000) told.remove(told.keySet().iterator().next());
-          final String message = "runs " + name.substring(READ.length());
+          final String message = "runs " + read;
           final java.util.function.Function listening = planner;
           teller.execute(new Runnable() {
             public void run() {

@@ -93,7 +93,8 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
       // One task's rows need no exchange before they are sorted or aggregated.
       if (rdd.getNumPartitions() == 1) partitioning = SinglePartition$.MODULE$;
       else partitioning = new UnknownPartitioning(rdd.getNumPartitions());
-      rows = new RDDScanExec(seq(input), rdd, scan.description(), partitioning, seq(new ArrayList()),
+      // Plans print the columns right behind the name, where they would seem a part of the query.
+      rows = new RDDScanExec(seq(input), rdd, scan.description() + ";", partitioning, seq(new ArrayList()),
           scala.Option.empty());
     }
     return mapped((org.apache.spark.api.python.PythonFunction) tasks[1], scan.schema, input, rows, relation.output());
@@ -131,7 +132,7 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     org.apache.spark.api.java.JavaSparkContext context = new org.apache.spark.api.java.JavaSparkContext(
         org.apache.spark.SparkContext.getOrCreate());
     org.apache.spark.rdd.RDD rdd = context.parallelize(rows, Math.max(1, rows.size())).rdd();
-    rdd.setName(KustoPushDown.READ + answer.get(2));
+    KustoPushDown.isRead(rdd.id(), answer.get(2));
     return known(key, new Object[] {rdd, answer.get(0)});
   }
 

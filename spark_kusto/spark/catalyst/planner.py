@@ -62,10 +62,12 @@ class Planner:
 
     Args:
         context: the session's. A read is cut into as many tasks as its default parallelism.
+        variables: gives the environment (a Java map) in which Spark runs this source's Python.
     """
 
-    def __init__(self, context: SparkContext) -> None:
+    def __init__(self, context: SparkContext, variables: Callable[[], Any]) -> None:
         self._context = context
+        self._variables = variables
         self._parallelism = context.defaultParallelism
         self._lock = threading.Lock()
         self._reads = ApplicationReads()
@@ -211,13 +213,25 @@ class Planner:
 
     def _function(self, text: str) -> Any:
         """The function that reads tasks of a schema (as JSON), as Spark has Python functions."""
+        from pyspark.core.rdd import _prepare_for_python_RDD
         from pyspark.sql.types import StructType
-        from pyspark.sql.udf import _wrap_function
 
         with self._lock:
             known = self._functions.get(text)
         if known is None:
-            known = _wrap_function(self._context, TaskReader(), StructType.fromJson(json.loads(text)))
+            context: Any = self._context
+            command = (TaskReader(), StructType.fromJson(json.loads(text)))
+            pickled, broadcasts, _, includes = _prepare_for_python_RDD(context, command)
+            known = context._jvm.SimplePythonFunction(
+                bytearray(pickled),
+                # Workers are shared where this is the same: with writes of this source, in which it is given.
+                context._jvm.java.util.HashMap(self._variables()),
+                includes,
+                context.pythonExec,
+                context.pythonVer,
+                broadcasts,
+                context._javaAccumulator,
+            )
             with self._lock:
                 self._functions[text] = known
                 while len(self._functions) > _PLANS:
