@@ -1,8 +1,7 @@
 """Runs pytest over the suites of ``tests/``, each in a process of its own, and sums up like one pytest run.
 
-A suite is a folder of ``tests/``, and is spread over two processes: file by file where its files share a
-Spark or a server. A suite that fails, in which nothing was collected, or that leaves a process or a temporary
-file of the package behind, fails the whole.
+A suite is a folder of ``tests/``, and is spread over two processes. A suite that fails, in which nothing was
+collected, or that leaves a process or a temporary file of the package behind, fails the whole.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ from scripts.lib.linked_spark import linked_spark
 from scripts.lib.shared_classes import archive_options
 
 # Suites whose tests share something big, a JVM or a server, and how pytest-xdist spreads them: test by test
-# to whoever is free, or by file.
-SHARING = {"spark": "worksteal", "staging": "loadfile", "remote": "loadfile", "examples": "loadfile"}
+# to whoever is free, or the tests of a group to one process.
+SHARING = {"spark": "worksteal", "staging": "worksteal", "remote": "worksteal", "examples": "loadgroup"}
 # For the JVMs: most live for seconds, in which the second compiler takes more time than it saves.
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 OTHER_ZONE = "Asia/Tokyo"
@@ -41,7 +40,7 @@ class Suite:
 
     name: str
     paths: tuple[Path, ...]
-    spread: str = "load"
+    spread: str = "worksteal"
     marker: str = ""
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -62,7 +61,7 @@ class Outcome:
 def discover(tests: Path) -> list[Suite]:
     """Every suite there is, quick ones first, and the round trips once more under another time zone."""
     folders = [folder for folder in sorted(tests.iterdir()) if any(folder.rglob("test_*.py"))]
-    suites = [Suite(folder.name, (folder,), SHARING.get(folder.name, "load")) for folder in folders]
+    suites = [Suite(folder.name, (folder,), SHARING.get(folder.name, "worksteal")) for folder in folders]
     suites.sort(key=lambda suite: (suite.name in SHARING, suite.name.startswith("spark"), suite.name))
     zone = {"TZ": OTHER_ZONE}
     groups = [("tokyo", [suite for suite in suites if suite.name not in SHARING])]
