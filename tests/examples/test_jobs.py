@@ -39,7 +39,7 @@ def test_a_stream_goes_in_and_out_and_on_after_a_stop(tmp_path: Path) -> None:
     folder, root = tmp_path / "in", tmp_path / "cluster"
     submit = Path(sys.executable).with_name("spark-submit")
     job = [submit, "--master", "local[2]", EXAMPLES / "streaming_job.py", "--cluster", root]
-    given = ["--checkpoint", tmp_path / "checkpoint", "--folder", folder, "--seconds", "20"]
+    given = ["--checkpoint", tmp_path / "checkpoint", "--folder", folder, "--seconds", "5"]
     for first in (0, 300):
         _readings(folder, first, 300)
         run(*job, *given)
@@ -72,7 +72,7 @@ def _readings(folder: Path, first: int, count: int) -> None:
 def test_a_stream_of_made_up_readings(tmp_path: Path) -> None:
     submit = Path(sys.executable).with_name("spark-submit")
     job = [submit, "--master", "local[2]", EXAMPLES / "streaming_job.py", "--cluster", tmp_path / "cluster"]
-    printed = run(*job, "--checkpoint", tmp_path / "checkpoint", "--rate", "200", "--seconds", "15")
+    printed = run(*job, "--checkpoint", tmp_path / "checkpoint", "--rate", "200", "--seconds", "8")
     row = next(line for line in printed.splitlines() if line.startswith("|") and "Readings" not in line)
     readings, numbers, hot, alarms, rows = (int(part) for part in row.strip("|").split("|"))
     assert readings == numbers >= 200

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
 
 DATABASE = "NetDefaultDB"
 
+try:
+    import pyspark.sql.streaming.datasource as _admission  # noqa: F401
+
+    ADMISSION = True
+except ImportError:
+    # PySpark 4.0 and 4.1: the source bounds its batches, and Once and AvailableNow read all in one.
+    ADMISSION = False
+
 # Spark starts its workers with the python3 of PATH unless told otherwise.
 os.environ["PYSPARK_PYTHON"] = sys.executable
 os.environ["PYSPARK_DRIVER_PYTHON"] = sys.executable

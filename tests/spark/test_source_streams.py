@@ -15,21 +15,13 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pytest
 
-from tests.spark.conftest import DATABASE
+from tests.spark.conftest import ADMISSION, DATABASE
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
     from pyspark.sql.streaming.query import StreamingQuery
 
     from spark_kusto.client import Cluster
-
-try:
-    import pyspark.sql.streaming.datasource as _admission  # noqa: F401
-
-    ADMISSION = True
-except ImportError:
-    # PySpark 4.0 and 4.1: the source bounds its batches, and Once and AvailableNow read all in one.
-    ADMISSION = False
 
 
 def _append(cluster: Cluster, first: int, count: int, table: str = "S") -> None:
