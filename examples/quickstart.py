@@ -192,7 +192,9 @@ def pushed(df: DataFrame) -> list[str]:
     text = io.StringIO()
     with redirect_stdout(text):
         df.explain()
-    found = re.search(r"kusto: [^|]*\| (.*?)(?:;\[.*| RuntimeFilters: .*)?$", text.getvalue(), re.MULTILINE)
+    found = re.search(
+        r"kusto: [^|]*\| (.*?)(?:;\[task#\d+\].*| RuntimeFilters: .*)?$", text.getvalue(), re.MULTILINE
+    )
     operators = re.sub(r" (?=\| )", "\n", found.group(1)).splitlines() if found else ["nothing"]
     return [line for long in operators for line in textwrap.wrap(long, 100, subsequent_indent="    ")]
 

@@ -9,27 +9,28 @@ more; without it, they import what is installed beside it. Tests start hundreds 
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from importlib import util
 from pathlib import Path
 
-# Its archives of sources are all that this folder is for.
-_LEFT_OUT = "python"
+# Its archives of sources, and what Spark makes where it is installed.
+_LEFT_OUT = ("python", "work", "logs")
 
 
 def linked_spark() -> Path:
-    """The folder, within this Python's environment; made anew, or left as it is where it is right."""
+    """The folder, within this Python's environment; made, or mended where it is not right any more."""
     spec = util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise SystemExit("error: there is no PySpark in this environment")
     installed = Path(spec.origin).parent
     home = Path(sys.prefix) / "spark-home"
     home.mkdir(exist_ok=True)
-    wanted = {entry.name: entry for entry in installed.iterdir() if entry.name != _LEFT_OUT}
+    wanted = {entry.name: entry for entry in installed.iterdir() if entry.name not in _LEFT_OUT}
     for link in home.iterdir():
-        if link.name not in wanted or not link.is_symlink() or link.readlink() != wanted[link.name]:
-            link.unlink()
+        if link.is_symlink() and link.readlink() != wanted.get(link.name):
+            link.unlink(missing_ok=True)
     for name, entry in wanted.items():
-        if not (home / name).is_symlink():
+        with suppress(FileExistsError):
             (home / name).symlink_to(entry)
     return home
 

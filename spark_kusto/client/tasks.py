@@ -1,6 +1,6 @@
 """What executors do: read a scan's task, stage a partition's rows. No catalog is opened.
 
-Only what a task needs is loaded: each kind of task says itself how it is read, and is known when it arrives.
+Each kind of task says itself how it is read, so that none loads what others need: remote clusters, blobs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Readable(Protocol):
         """Whether it can still be read."""
 
 
-class Stageable(Protocol):
+class Uploading(Protocol):
     """A begun ingestion whose executors upload."""
 
     def stage(self, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
@@ -81,7 +81,7 @@ def stage(plan: IngestPlan, batches: Iterable[pa.RecordBatch]) -> StagedFiles:
         StagingError: a file cannot be uploaded.
     """
     if not isinstance(plan.payload, EngineIngest):
-        uploading: Stageable = plan.payload
+        uploading: Uploading = plan.payload
         return uploading.stage(batches)
     begun = plan.payload
     files, errors = stage_files(begun, batches)

@@ -464,6 +464,3 @@ def _twice(names: Iterable[str]) -> str | None:
             return name
         seen.add(name)
     return None
-
-
-# -- on executors -------------------------------------------------------------------------------------

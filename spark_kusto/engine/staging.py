@@ -1,6 +1,6 @@
 """What executors do with a begun ingestion: bring batches into the form of its columns and write files.
 
-Needs no catalog, and loads nothing that only the driver needs.
+Opens no catalog.
 """
 
 from __future__ import annotations

@@ -32,27 +32,29 @@ _LOADED = (
 
 
 _ARCHIVE = "pyspark.zip"
-_VERSION = "version.py"
+_COMPARED = ("version.py", "daemon.py", "worker.py", "serializers.py")
 
 
 def _prefer_installed() -> None:
-    """Import PySpark from where it is installed, if that is the version that Spark put on the path.
+    """Import PySpark from where it is installed, if Spark has put the same one on the path.
 
     Spark puts its own archive first, of sources that every process compiles again, which takes a second.
     """
     archives = [entry for entry in sys.path if Path(entry).name == _ARCHIVE]
-    others = [entry for entry in sys.path if entry not in archives]
-    found = PathFinder.find_spec("pyspark", others)
+    found = PathFinder.find_spec("pyspark", [entry for entry in sys.path if entry not in archives])
     if found is None or found.origin is None:
         return
-    try:
-        installed = Path(found.origin).with_name(_VERSION).read_bytes()
-        for archive in archives:
+    installed = Path(found.origin).parent
+    for archive in archives:
+        try:
             with zipfile.ZipFile(archive) as packed:
-                if packed.read(f"pyspark/{_VERSION}") == installed:
-                    sys.path.remove(archive)
-    except (OSError, KeyError, zipfile.BadZipFile):
-        return
+                same = all(
+                    packed.read(f"pyspark/{name}") == (installed / name).read_bytes() for name in _COMPARED
+                )
+        except (OSError, KeyError, zipfile.BadZipFile):
+            continue
+        if same:
+            sys.path.remove(archive)
 
 
 def _load() -> None:

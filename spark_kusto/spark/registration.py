@@ -44,7 +44,7 @@ _warned = False
 _proxies: list[Any] = []
 # By application: the rule and the strategy.
 _made: dict[str, tuple[Any, Any]] = {}
-# Sessions that have it: to ask the JVM for its rules takes as long as to plan a read.
+# Sessions that have the rule: to ask the JVM for its rules takes as long as to plan a read.
 _installed: weakref.WeakSet[SparkSession] = weakref.WeakSet()
 _lock = threading.Lock()
 
@@ -141,10 +141,21 @@ def _make(spark: SparkSession, jvm: Any) -> tuple[Any, Any]:
     gateway: Any = spark.sparkContext._gateway
     ensure_callback_server_started(gateway)  # type: ignore[no-untyped-call]
     rule_class = _compiled(jvm, _RULE, jvm.Thread.currentThread().getContextClassLoader())
+    # The planner outlives the session.
+    session = weakref.ref(spark)
 
     def variables() -> Any:
-        sources = spark._jsparkSession.sessionState().dataSourceManager()
-        return sources.lookupDataSource(SOURCE_NAMES[0]).dataSourceCls().envVars()
+        known = session()
+        if known is None:
+            return None
+        try:
+            sources = known._jsparkSession.sessionState().dataSourceManager()
+            found = sources.lookupDataSource(SOURCE_NAMES[0]).dataSourceCls().envVars()
+        except Exception as error:  # noqa: BLE001 - another make of Spark, or a source of another session
+            reason = (str(error) or type(error).__name__).splitlines()[0]
+            log.info("reads share no workers with writes: %s", reason)
+            return None
+        return jvm.java.util.HashMap(found)
 
     proxy = PlannerProxy(Planner(spark.sparkContext, variables))
     names = gateway.new_array(jvm.String, len(SOURCE_NAMES))

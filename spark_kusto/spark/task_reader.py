@@ -50,7 +50,8 @@ def acknowledge_input() -> None:
     """Acknowledge what this worker has received from Spark, now rather than some 40 ms later.
 
     Spark sends a task in two small parts and leaves the second to Nagle's algorithm, which holds it until
-    the first is acknowledged; Linux delays that in the hope of an answer to send it with.
+    the first is acknowledged; Linux delays that in the hope of an answer to send it with. What this worker
+    sends is not to wait for Spark's acknowledgement either.
     """
     option = getattr(socket, "TCP_QUICKACK", None)
     if option is None:

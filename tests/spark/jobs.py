@@ -60,7 +60,7 @@ def spark_home(folder: Path) -> Path:
     home.mkdir(exist_ok=True)
     for entry in Path(pyspark.__file__).parent.iterdir():
         # Without its archive of PySpark, which every Python would compile again.
-        if entry.name not in ("work", "python") and not (home / entry.name).exists():
+        if entry.name not in ("work", "logs", "python") and not (home / entry.name).exists():
             (home / entry.name).symlink_to(entry)
     return home
 

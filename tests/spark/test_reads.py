@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import pickle
+import re
 import shutil
 import warnings
 from collections.abc import Callable, Iterator
@@ -106,12 +107,36 @@ def test_reads_are_a_map_over_tasks_unless_that_is_turned_off(
     plan, rows = plan_and_rows()
     assert "MapInArrow" in plan
     assert "BatchScan" not in plan
-    assert "Scan kusto: NetDefaultDB | T | where" in plan
+    # The query, and nothing that seems a part of it.
+    assert re.search(
+        r"Scan kusto: NetDefaultDB \| T \| where .* \| project \['id'\];\[task#\d+\]$", plan, re.M
+    )
     with conf({"spark.kusto.taskReads.enabled": "false"}):
         plan, same = plan_and_rows()
     assert "BatchScan kusto" in plan
     assert "MapInArrow" not in plan
     assert rows == same == [(1,), (4,), (7,)]
+
+
+def test_reads_share_their_workers_with_writes(
+    pushing: SparkSession, cluster: Cluster, read: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Spark has one pool of workers for each environment of Python functions."""
+    _store(cluster, 0, 10)
+    sources: Any = pushing._jsparkSession.sessionState().dataSourceManager()
+    of_writes = dict(sources.lookupDataSource("kusto").dataSourceCls().envVars())
+
+    def of_read(query: str) -> dict[str, str]:
+        frame: Any = read(query)
+        node = frame._jdf.queryExecution().executedPlan()
+        while not node.getClass().getName().endswith("MapInArrowExec"):
+            node = node.children().head()
+        return dict(node.func().func().envVars())
+
+    assert of_read("T | project shared = id") == of_writes
+    # Whoever gives tasks an environment of their own finds it in reads too.
+    monkeypatch.setitem(pushing.sparkContext.environment, "MY_SETTING", "42")
+    assert of_read("T | project mine = id")["MY_SETTING"] == "42"
 
 
 def test_exported_reads_are_a_map_over_tasks_that_a_scan_gives(

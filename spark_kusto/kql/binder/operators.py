@@ -139,7 +139,7 @@ def _remainder(call: Emission) -> str:
     if isinstance(value, int) and 0 < abs(value) < 1 << 62:
         size = abs(value)
         if left.isidentifier():
-            # DuckDB computes the remainder, which is what costs, once.
+            # In projections DuckDB computes the remainder, which is what costs, once.
             rest = f"({left} % {size})::BIGINT"
             return f"({rest} + ({rest} >> 63 & {size}))"
         return f"((({left} % {size}) + {size}) % {size})::BIGINT"
@@ -564,10 +564,10 @@ def _congruent(call: Emission) -> str:
 _CONGRUENT = {kind: ScalarRow("congruent", (overload([kind] * 4, BOOL, _congruent),)) for kind in (INT, LONG)}
 
 
-def _leaves(expression: Expr, rest: Expr) -> Expr | None:
+def _remainder_is(expression: Expr, rest: Expr) -> Expr | None:
     """``x % n == rest`` for a column and constants; None for anything else.
 
-    To DuckDB two remainders of the sign of x are one computation, and cheaper than making one positive.
+    Two comparisons of DuckDB's remainder, which has the sign of x, are cheaper than making it positive.
     """
     if not (isinstance(expression, Apply) and expression.name == "%" and expression.type is LONG):
         return None
@@ -588,7 +588,7 @@ def comparison(sign: str, left: Expr, right: Expr) -> Expr | None:
     """``left sign right``, or None if these types cannot be compared."""
     if sign in ("==", "!=") and isinstance(right, Literal) and right.value == 0:
         left = _divisible(left)
-    if sign == "==" and (test := _leaves(left, right)) is not None:
+    if sign == "==" and (test := _remainder_is(left, right)) is not None:
         return test
     sides = comparable(left, right, sign) or _text_with_constant(sign, left, right)
     if sides is None:

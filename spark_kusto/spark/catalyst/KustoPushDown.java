@@ -60,7 +60,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   // Tells the planner when the application ends, and when a read's tasks are about to run.
   public Object listener() { return new Listener(planner); }
 
-  public static void isRead(int rdd, Object number) {
+  public static void rowsAreOf(int rdd, Object number) {
     synchronized (READS) {
       READS.put(Integer.valueOf(rdd), number);
       if (READS.size() > 1000) READS.remove(READS.keySet().iterator().next());

@@ -132,7 +132,7 @@ public class KustoTaskReads extends org.apache.spark.sql.execution.SparkStrategy
     org.apache.spark.api.java.JavaSparkContext context = new org.apache.spark.api.java.JavaSparkContext(
         org.apache.spark.SparkContext.getOrCreate());
     org.apache.spark.rdd.RDD rdd = context.parallelize(rows, Math.max(1, rows.size())).rdd();
-    KustoPushDown.isRead(rdd.id(), answer.get(2));
+    KustoPushDown.rowsAreOf(rdd.id(), answer.get(2));
     return known(key, new Object[] {rdd, answer.get(0)});
   }
 

@@ -49,6 +49,8 @@ log = logging.getLogger("spark_kusto.spark")
 _REMEMBERED_SECONDS = 30.0
 """How long the columns of a query on a remote cluster are taken for known."""
 _PLANS = 64
+_NOBODYS_VARIABLES = {"PYTHONHASHSEED"}
+"""Environment variables that every context gives its functions."""
 _CLUSTERS = 16
 
 END = "end"
@@ -62,7 +64,7 @@ class Planner:
 
     Args:
         context: the session's. A read is cut into as many tasks as its default parallelism.
-        variables: gives the environment (a Java map) in which Spark runs this source's Python.
+        variables: gives the environment (a Java map) in which Spark runs this source's Python, or None.
     """
 
     def __init__(self, context: SparkContext, variables: Callable[[], Any]) -> None:
@@ -221,11 +223,14 @@ class Planner:
         if known is None:
             context: Any = self._context
             command = (TaskReader(), StructType.fromJson(json.loads(text)))
-            pickled, broadcasts, _, includes = _prepare_for_python_RDD(context, command)
+            pickled, broadcasts, environment, includes = _prepare_for_python_RDD(context, command)
+            # Workers are shared by what runs in the same environment: where the user adds nothing to it
+            # (spark.executorEnv...), reads and writes of this source are to share theirs.
+            if set(context.environment) <= _NOBODYS_VARIABLES:
+                environment = self._variables() or environment
             known = context._jvm.SimplePythonFunction(
                 bytearray(pickled),
-                # Workers are shared where this is the same: with writes of this source, in which it is given.
-                context._jvm.java.util.HashMap(self._variables()),
+                environment,
                 includes,
                 context.pythonExec,
                 context.pythonVer,
