@@ -22,8 +22,8 @@ from scripts.lib.linked_spark import linked_spark
 from scripts.lib.shared_classes import archive_options
 
 # Suites whose tests share something big, a JVM or a server, and how pytest-xdist spreads them: test by test
-# to whoever is free, or the tests of a group to one process.
-SHARING = {"spark": "worksteal", "staging": "worksteal", "remote": "worksteal", "examples": "loadgroup"}
+# to whoever is free, or the tests of a file to one process.
+SHARING = {"spark": "worksteal", "staging": "worksteal", "remote": "worksteal", "examples": "loadfile"}
 # For the JVMs: most live for seconds, in which the second compiler takes more time than it saves.
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 OTHER_ZONE = "Asia/Tokyo"

@@ -10,9 +10,6 @@ import pytest
 from spark_kusto import connect
 from tests.examples.programs import DATABASE, EXAMPLES, run
 
-# One process has the table that all of these use.
-pytestmark = pytest.mark.xdist_group("flights")
-
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
