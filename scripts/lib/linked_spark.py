@@ -17,13 +17,17 @@ from pathlib import Path
 _LEFT_OUT = ("python", "work", "logs")
 
 
-def linked_spark() -> Path:
-    """The folder, within this Python's environment; made, or mended where it is not right any more."""
+def linked_spark(home: Path | None = None) -> Path:
+    """The folder, made, or mended where it is not right any more.
+
+    Args:
+        home: where; within this Python's environment by default.
+    """
     spec = util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise SystemExit("error: there is no PySpark in this environment")
     installed = Path(spec.origin).parent
-    home = Path(sys.prefix) / "spark-home"
+    home = home or Path(sys.prefix) / "spark-home"
     home.mkdir(exist_ok=True)
     wanted = {entry.name: entry for entry in installed.iterdir() if entry.name not in _LEFT_OUT}
     for link in home.iterdir():

@@ -21,9 +21,10 @@ from xml.etree import ElementTree
 from scripts.lib.linked_spark import linked_spark
 from scripts.lib.shared_classes import archive_options
 
-# Suites whose tests share something big, a JVM or a server, and how pytest-xdist spreads them: test by test
-# to whoever is free, or the tests of a file to one process.
-SHARING = {"spark": "worksteal", "staging": "worksteal", "remote": "worksteal", "examples": "loadfile"}
+# Suites whose tests share something big, a JVM or a server; they run last.
+SHARING = frozenset(("spark", "staging", "remote", "examples"))
+# How pytest-xdist spreads a suite: test by test to whoever is free, but for files whose tests share much.
+SPREAD, SPREAD_BY_FILE = "worksteal", {"examples": "loadfile"}
 # For the JVMs: most live for seconds, in which the second compiler takes more time than it saves.
 JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Xshare:auto"
 OTHER_ZONE = "Asia/Tokyo"
@@ -40,7 +41,7 @@ class Suite:
 
     name: str
     paths: tuple[Path, ...]
-    spread: str = "worksteal"
+    spread: str = SPREAD
     marker: str = ""
     environment: dict[str, str] = field(default_factory=dict)
 
@@ -61,7 +62,7 @@ class Outcome:
 def discover(tests: Path) -> list[Suite]:
     """Every suite there is, quick ones first, and the round trips once more under another time zone."""
     folders = [folder for folder in sorted(tests.iterdir()) if any(folder.rglob("test_*.py"))]
-    suites = [Suite(folder.name, (folder,), SHARING.get(folder.name, "worksteal")) for folder in folders]
+    suites = [Suite(folder.name, (folder,), SPREAD_BY_FILE.get(folder.name, SPREAD)) for folder in folders]
     suites.sort(key=lambda suite: (suite.name in SHARING, suite.name.startswith("spark"), suite.name))
     zone = {"TZ": OTHER_ZONE}
     groups = [("tokyo", [suite for suite in suites if suite.name not in SHARING])]

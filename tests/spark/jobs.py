@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from scripts.lib.linked_spark import linked_spark
+
 FAULTS = Path(__file__).parent / "faults"
 HEADER = """
 import json, os, sys, time
@@ -54,15 +56,7 @@ def environment(**more: str) -> dict[str, str]:
 
 def spark_home(folder: Path) -> Path:
     """A Spark of links, below which stand-alone workers have their working directories."""
-    import pyspark
-
-    home = folder / "spark"
-    home.mkdir(exist_ok=True)
-    for entry in Path(pyspark.__file__).parent.iterdir():
-        # Without its archive of PySpark, which every Python would compile again.
-        if entry.name not in ("work", "logs", "python") and not (home / entry.name).exists():
-            (home / entry.name).symlink_to(entry)
-    return home
+    return linked_spark(folder / "spark")
 
 
 @contextmanager

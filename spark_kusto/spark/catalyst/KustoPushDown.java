@@ -60,6 +60,7 @@ public class KustoPushDown extends org.apache.spark.sql.catalyst.rules.Rule {
   // Tells the planner when the application ends, and when a read's tasks are about to run.
   public Object listener() { return new Listener(planner); }
 
+  // Says that an RDD has the tasks of a read as its rows, for the listener.
   public static void rowsAreOf(int rdd, Object number) {
     synchronized (READS) {
       READS.put(Integer.valueOf(rdd), number);
